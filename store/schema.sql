@@ -1,5 +1,5 @@
 -- The tables of a store, read by any DuckDB client. Values are FLOAT or DOUBLE, one column a metric; NULL is "not measured
--- here", NaN and Inf are stored as such. Large tables have no primary key: it costs 6 times the space (docs/store.md).
+-- here", NaN and Inf are stored as such. Large tables have no primary key: it costs 6 times the space.
 
 CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL);
 COMMENT ON TABLE schema_version IS 'One row: the version of these tables';
