@@ -1,0 +1,23 @@
+"""Median magnitude of the stream: the scale that massive activations are measured against."""
+
+from ._metric import Metric, Of, Pool, Pooled, Tokens, sampled_median, weighted
+
+__all__ = ["METRIC"]
+
+
+def median_abs(tokens: Tokens) -> Pooled:
+    """Median of |h| over a strided sample of at most about 65,536 entries of valid tokens. Range [0, inf)."""
+    return weighted(sampled_median(tokens.x_ND, tokens.valid_N, magnitude=True), tokens.count)
+
+
+METRIC = Metric(
+    name="median_abs",
+    of=Of.ACTIVATION,
+    unit="activation",
+    title="Median magnitude",
+    formula="median_{t,d} |h[t, d]|, sampled",
+    source="Massive Activations, arXiv 2402.17762",
+    pool=Pool.MEAN,
+    measure=median_abs,
+    reduction="sampled median, token-weighted mean over batches",
+)
