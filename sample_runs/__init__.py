@@ -1,1 +1,36 @@
+"""What to look at on day one: a reference decoder, norm strategies, and runs that show them side by side.
 
+Everything here but `depthscope.sample_runs.recorded` needs torch, so names are loaded when they are first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from depthscope.store import DepthscopeError
+
+if TYPE_CHECKING:
+    from .demo import run_demo
+    from .model import build_model
+    from .norms import STRATEGIES
+    from .recorded import recorded_bundles
+
+__all__ = ["STRATEGIES", "build_model", "recorded_bundles", "run_demo"]
+
+_HOMES = {"STRATEGIES": ".norms", "build_model": ".model", "recorded_bundles": ".recorded", "run_demo": ".demo"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise DepthscopeError(
+            f"expected PyTorch for sample_runs.{name}, but it is not installed: pip install 'depthscope[train]'"
+        ) from None
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

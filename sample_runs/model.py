@@ -1,0 +1,177 @@
+"""The reference decoder: one small language model that every norm strategy can be dropped into.
+
+Notable:
+- RMSNorm (or LayerNorm), rotary positions, SwiGLU, no biases, untied head;
+- a final norm before the head in every variant, Post-LN too, as in the code of the papers compared here;
+- all that differs between strategies is where the norms stand: matrices of one seed are equal for all of them;
+- initialization scaled to the width, because 0.02 at width 64 would leave every branch near zero.
+
+Shapes: B sequences, T tokens, D width, H heads, K width of a head, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from math import sqrt
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depthscope.store import DepthscopeError
+
+from .checks import at_least, one_of, positive
+from .norms import Place, Strategy, find_strategy
+
+__all__ = ["Attention", "Decoder", "SwiGLU", "build_model", "linear_std"]
+
+BYTES = 256
+CONTEXT = 1024
+NORMS = {"rms": partial(nn.RMSNorm, eps=1e-6), "layer": partial(nn.LayerNorm, eps=1e-6, bias=False)}
+
+Linear = partial(nn.Linear, bias=False)
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a decoder, the same for every strategy."""
+
+    layers: int
+    width: int
+    heads: int
+    vocab: int
+    norm: str
+    embedding_std: float
+    context: int
+
+
+def rope_tables(context: int, head_width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
+    """cos and sin, each `[context, K/2]`, of the angle t * base^(-2i/K) (RoFormer, arXiv 2104.09864)."""
+    rate_K = base ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
+    angle_TK = torch.outer(torch.arange(context, dtype=torch.float64), rate_K)
+    return angle_TK.cos().float(), angle_TK.sin().float()
+
+
+def rotate(x_BHTK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
+    """Turns each pair (i, i + K/2) of features by its token's angle."""
+    a, b = x_BHTK.chunk(2, dim=-1)
+    return torch.cat((a * cos_TK - b * sin_TK, a * sin_TK + b * cos_TK), dim=-1)
+
+
+class Attention(nn.Module):
+    """Causal self-attention with rotary positions, `[B, T, D] -> [B, T, D]`."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, width: int, heads: int, context: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.k, self.v, self.out = (Linear(width, width) for _ in range(4))
+        cos, sin = rope_tables(context, width // heads)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        B, T, D = x_BTD.shape
+        q, k, v = (matrix(x_BTD).view(B, T, self.heads, -1).transpose(1, 2) for matrix in (self.q, self.k, self.v))
+        q, k = rotate(q, self.cos[:T], self.sin[:T]), rotate(k, self.cos[:T], self.sin[:T])
+        y_BHTK = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
+
+
+class SwiGLU(nn.Module):
+    """The gated MLP, `[B, T, D] -> [B, T, D]` (arXiv 2002.05202); 8/3 wide, so that it has the parameters of a plain 4x MLP."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inner = 8 * -(-width // 3)  # 8/3 of the width, up to a multiple of 8: 768 -> 2048, 512 -> 1368 as in the papers
+        self.gate, self.up, self.down = Linear(width, inner), Linear(width, inner), Linear(inner, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x_BTD)) * self.up(x_BTD))
+
+
+class Decoder(nn.Module):
+    """Token ids `[B, T]` to logits `[B, T, V]` of the next token; T at most `context`."""
+
+    def __init__(self, strategy: Strategy, shape: Shape, generator: torch.Generator) -> None:
+        super().__init__()
+        make_norm = partial(NORMS[shape.norm], shape.width)
+        self.context = shape.context
+        self.embed = draw(nn.Embedding(shape.vocab, shape.width), shape.embedding_std, generator)
+        self.enter = strategy.enter(make_norm)
+        self.blocks = nn.ModuleList(
+            strategy.block(Place(layer, shape.layers, make_norm), *draw_branches(shape, generator))
+            for layer in range(1, shape.layers + 1)
+        )
+        self.final_norm = strategy.leave(make_norm)
+        self.head = draw(Linear(shape.width, shape.vocab), linear_std(shape.width), generator)
+
+    def forward(self, ids_BT: Tensor) -> Tensor:
+        if ids_BT.shape[1] > self.context:
+            raise DepthscopeError(
+                f"expected at most {self.context} tokens a sequence, but got {ids_BT.shape[1]}: build with a larger context"
+            )
+        x_BTD = self.enter(self.embed(ids_BT))
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        return self.head(self.final_norm(x_BTD))
+
+
+def linear_std(width: int) -> float:
+    """Standard deviation of a fresh matrix: the papers' 0.02 at width 768, and the same gain a layer at any other width."""
+    return 0.02 * sqrt(768 / width)
+
+
+def draw(module: M, std: float, generator: torch.Generator) -> M:
+    """Draws every parameter of the module from N(0, std^2), in the order they are defined."""
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=std, generator=generator)
+    return module
+
+
+def draw_branches(shape: Shape, generator: torch.Generator) -> tuple[Attention, SwiGLU]:
+    """The two branches of the next block."""
+    attn = draw(Attention(shape.width, shape.heads, shape.context), linear_std(shape.width), generator)
+    return attn, draw(SwiGLU(shape.width), linear_std(shape.width), generator)
+
+
+def build_model(
+    strategy: str | Strategy,
+    *,
+    layers: int,
+    width: int,
+    heads: int,
+    vocab: int = BYTES,
+    norm: str = "rms",
+    seed: int = 0,
+    embedding_std: float = 0.02,
+    context: int = CONTEXT,
+) -> Decoder:
+    """The reference decoder with this norm strategy: ids `[B, T]` to logits `[B, T, vocab]`, T at most `context`.
+
+    Models of one seed and shape have equal matrices whatever the strategy; the global random state is left as it was.
+    `embedding_std`: the papers use 0.02 (Curse of Depth) and 0.632 (Mix-LN, GPAS), which changes the stream's variance
+    before block 1 by a factor of 1000. Raises DepthscopeError for an unknown strategy or an impossible shape.
+    """
+    found = find_strategy(strategy) if isinstance(strategy, str) else strategy
+    shape = Shape(layers, width, heads, vocab, norm, embedding_std, context)
+    check_shape(shape)
+    with torch.random.fork_rng(devices=[]):  # modules draw as they are made; those draws are replaced or belong to a strategy
+        torch.default_generator.manual_seed(seed)
+        return Decoder(found, shape, torch.Generator().manual_seed(seed))
+
+
+def check_shape(shape: Shape) -> None:
+    """Raises DepthscopeError where no decoder of this shape exists."""
+    for name in ("layers", "width", "heads", "vocab", "context"):
+        at_least(name, getattr(shape, name), 1)
+    one_of("norm", shape.norm, tuple(NORMS))
+    positive("embedding_std", shape.embedding_std)
+    if shape.width % (2 * shape.heads):
+        raise DepthscopeError(
+            f"expected a width that {shape.heads} heads share in even parts, but got {shape.width}: "
+            f"take a multiple of {2 * shape.heads}"
+        )

@@ -1,0 +1,43 @@
+"""Peri-LN: normalize what a branch reads and what it writes.
+
+    x ──┬──────────────────────────────── + ──> x'
+        └── norm_in ── branch ── norm_out ┘
+
+The output norm lies inside the branch, before the addition: after it stands Post-LN's. Each branch adds a vector of mean
+square 1 at initialization, however large its weights grow, so the stream grows by 2 a block and no faster.
+
+The paper's embedding norm is optional. `peri` goes without (as Sandwich-LN), so that it differs from the other strategies by
+the placement inside blocks only; `peri-embed` has it.
+
+Source: Kim et al. 2025, "Peri-LN", arXiv 2502.02732; the same block is Sandwich-LN of CogView, arXiv 2105.13290.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from .strategy import Block, Join, MakeNorm, Place, Strategy
+
+__all__ = ["PERI", "PERI_EMBED", "PeriJoin", "peri_block"]
+
+
+class PeriJoin(Join):
+    def __init__(self, norm_in: nn.Module, norm_out: nn.Module) -> None:
+        super().__init__()
+        self.norm_in, self.norm_out = norm_in, norm_out
+
+    def forward(self, x_BTD: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+        return x_BTD + self.norm_out(f(self.norm_in(x_BTD)))
+
+
+def peri_block(place: Place, attn: nn.Module, mlp: nn.Module) -> Block:
+    return Block(attn, mlp, PeriJoin(place.norm(), place.norm()), PeriJoin(place.norm(), place.norm()))
+
+
+def _embedding_norm(norm: MakeNorm) -> nn.Module:
+    return norm()
+
+
+PERI = Strategy(name="peri", title="Peri-LN", flow="x + N(F(N(x)))", source="arXiv 2502.02732", block=peri_block)
+PERI_EMBED = replace(PERI, name="peri-embed", title="Peri-LN with embedding norm", enter=_embedding_norm)

@@ -1,0 +1,73 @@
+"""What a norm strategy is: how a block's branches are joined to the residual stream.
+
+The one shape every strategy fills is `join(x, f) -> x'`: the stream and a branch go in, the new stream comes out. A
+strategy is a record whose `block` builds one block from its two branches (whose weights are drawn already); `enter` and
+`leave` are what stands before block 1 and after block L. A new strategy is one file with such a record and one line in
+the table of `norms/__init__.py`.
+
+Shapes: B sequences, T tokens, D width of the stream.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+__all__ = ["Block", "Join", "MakeNorm", "Place", "Strategy"]
+
+MakeNorm = Callable[[], nn.Module]  # a fresh norm of the stream's width, of the kind (RMSNorm, LayerNorm) the model uses
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a block stands: `layer` counts from 1 to `layers`."""
+
+    layer: int
+    layers: int
+    norm: MakeNorm
+
+
+class Join(nn.Module):
+    """Adds a branch to the stream: `forward(x_BTD, f) -> x_BTD`. A module, so that what it returns can be hooked."""
+
+    def forward(self, x_BTD: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} does not say how it joins a branch to the stream")
+
+
+class Block(nn.Module):
+    """Attention, then the MLP, each joined to the stream `[B, T, D]` in its own way."""
+
+    def __init__(self, attn: nn.Module, mlp: nn.Module, attn_join: Join, mlp_join: Join) -> None:
+        super().__init__()
+        self.attn, self.mlp = attn, mlp
+        self.attn_join, self.mlp_join = attn_join, mlp_join
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        x_BTD = self.attn_join(x_BTD, self.attn)
+        x_BTD = self.mlp_join(x_BTD, self.mlp)
+        return x_BTD
+
+
+def _nothing(norm: MakeNorm) -> nn.Module:
+    return nn.Identity()
+
+
+def _final_norm(norm: MakeNorm) -> nn.Module:
+    return norm()
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One norm strategy, as the reference decoder builds it."""
+
+    name: str
+    title: str
+    flow: str
+    """The residual rule in one line, for F = attention or MLP, N = norm."""
+    source: str
+    block: Callable[[Place, nn.Module, nn.Module], nn.Module]
+    """(place, attn, mlp) -> block; may also rescale the drawn weights or add modules to the branches."""
+    enter: Callable[[MakeNorm], nn.Module] = _nothing
+    """What stands between the embedding and block 1."""
+    leave: Callable[[MakeNorm], nn.Module] = _final_norm
+    """What stands between block L and the head; a plain final norm in every variant of the papers' own code."""
