@@ -1,0 +1,62 @@
+"""Axes: what the horizontal one counts, when the vertical one is logarithmic, and what that hides."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Axis", "horizontal", "is_log", "joined", "missing_note"]
+
+LOG_RATIO = 10**1.5
+"""Values that span more than this are read on a log axis: below it a linear one shows the shape better."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Title of an axis and what its numbers are divided by."""
+
+    title: str
+    divisor: float = 1.0
+
+
+def horizontal(x: str, largest: float) -> Axis:
+    """The axis that counts `x` ('step', 'tokens' or 'wall_time' in seconds) up to `largest`."""
+    if x == "tokens":
+        return Axis("Tokens")
+    if x == "wall_time":
+        for unit, seconds in (("h", 3600.0), ("min", 60.0)):
+            if largest >= 3 * seconds:
+                return Axis(f"Time since the first step ({unit})", seconds)
+        return Axis("Time since the first step (s)")
+    return Axis("Optimizer step")
+
+
+def is_log(scale: str, values: Iterable[Sequence[float]]) -> bool:
+    """Whether values are drawn on a log axis; `scale` is 'log', 'linear' or 'auto'."""
+    parts = [np.asarray(v, dtype=np.float64) for v in values]
+    flat = np.concatenate(parts) if parts else np.empty(0)
+    flat = flat[np.isfinite(flat)]
+    if scale == "linear" or not (flat > 0).any():
+        return False
+    if scale == "log":
+        return True
+    return bool((flat > 0).all() and flat.max() / flat.min() > LOG_RATIO)
+
+
+def missing_note(nonfinite: int, hidden: int) -> str:
+    """What the picture cannot place: NaN or Inf, and values that a log axis has no room for."""
+    told = []
+    if nonfinite:
+        told.append(f"Red triangles mark {nonfinite:,} NaN or Inf {_values(nonfinite)}.")
+    if hidden:
+        told.append(f"{hidden:,} {_values(hidden)} at or below zero cannot be drawn on a log axis.")
+    return joined(*told)
+
+
+def _values(count: int) -> str:
+    return "value" if count == 1 else "values"
+
+
+def joined(*sentences: str) -> str:
+    """Sentences in a row, empty ones left out."""
+    return " ".join(s for s in sentences if s)

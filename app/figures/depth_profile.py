@@ -1,0 +1,77 @@
+"""One metric against depth, one line per run: where in the network it grows, falls or jumps."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from depthscope.store import Store, depth_profile
+
+from ..text import quantity, site_words
+from ..theme import Theme, run_styles
+from ..view import View
+from .axes import joined
+from .frames import batch_note, compared_phase, described, numbers, rows_of, strategy_of
+from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
+from .record import Figure
+
+__all__ = ["DEPTH_PROFILE", "depth_profile_figure", "depth_profile_info", "profile_query", "step_note"]
+
+
+def profile_query(store: Store, view: View) -> pd.DataFrame:
+    """Columns run, strategy, step, layer, value, phase, metric, title, unit, site."""
+    frame = compared_phase(
+        view.phase,
+        lambda phase: depth_profile(store, view.runs, view.metric, view.site, phase, step=view.step, stack=view.stack),
+    )
+    return described(store, frame, view.metric).assign(site=view.site)
+
+
+def depth_profile_info(frame: pd.DataFrame, view: View) -> Lines:
+    """One line a run, in the view's order."""
+    lines = [_line(run, rows) for run, rows in rows_of(frame, view.runs)]
+    return lines_info(lines, "Layer", value_title(frame), view.scale, joined(batch_note(frame), step_note(frame)))
+
+
+def _line(run: str, rows: pd.DataFrame) -> Line:
+    rows = rows.sort_values("layer")
+    return Line(run, strategy_of(rows), numbers(rows["layer"]), numbers(rows["value"]))
+
+
+def value_title(frame: pd.DataFrame) -> str:
+    """Axis title of a described frame: 'Variance, block output (activation²)'."""
+    if frame.empty:
+        return ""
+    first = frame.iloc[0]
+    return quantity(f"{first['title']}, {site_words(first['site'])}", first["unit"])
+
+
+def step_note(frame: pd.DataFrame) -> str:
+    """At which steps the rows were sampled, as a sentence."""
+    if frame.empty:
+        return ""
+    first, last = int(frame["step"].min()), int(frame["step"].max())
+    return f"Step {first:,}." if first == last else f"Runs are at different steps, {first:,} to {last:,}."
+
+
+def depth_profile_figure(info: Lines, theme: Theme) -> go.Figure:
+    """Lines with a marker a layer."""
+    styles = run_styles([(line.label, line.strategy) for line in info.lines])
+    figure = lines_figure(
+        info, styles, theme, markers=True, nothing="These runs have no values of this metric here yet."
+    )
+    if not info.empty:
+        figure.update_xaxes(tickformat="d", unifiedhovertitle={"text": "layer %{x}"})
+    return figure
+
+
+DEPTH_PROFILE = Figure(
+    name="depth_profile",
+    title="Depth profile",
+    caption="Look at the shape over depth: a straight rise, a bend or one layer that stands out; layer 0 is the stream "
+    "that enters block 1.",
+    reads=("runs", "metric", "site", "stack", "phase", "step"),
+    query=profile_query,
+    info=depth_profile_info,
+    draw=depth_profile_figure,
+    table=lambda info: lines_table(info, "run"),
+    alt=lambda info: lines_alt(info, "Depth profile of each run"),
+)

@@ -1,0 +1,185 @@
+"""Lines: the record that most figures share, and how it is drawn.
+
+SVG only: WebGL contexts are few per page and slower below 50 traces. Arrays travel as base64 float32 (values) and float64
+(positions, where tokens pass 2^24). NaN and Inf are drawn as triangles along the top edge instead of silently left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..text import plotly as safe
+from ..theme import NONFINITE, Style, Theme
+from .axes import is_log, joined, missing_note
+from .blank import blank_figure
+
+__all__ = ["Line", "Lines", "add_lines", "lines_alt", "lines_figure", "lines_info", "lines_table"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: `y` at `x`, with the smallest and largest value of the bucket each point stands for (may be empty)."""
+
+    label: str
+    strategy: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @property
+    def nonfinite(self) -> tuple[float, ...]:
+        """Positions where the value, or the largest of its bucket, is NaN or Inf."""
+        worst = self.high or self.y
+        return tuple(
+            x for x, y, w in zip(self.x, self.y, worst, strict=True) if not (np.isfinite(y) and np.isfinite(w))
+        )
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines on common axes."""
+
+    lines: tuple[Line, ...] = ()
+    x_title: str = ""
+    y_title: str = ""
+    log: bool = False
+    note: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """No line at all."""
+        return not self.lines
+
+
+def lines_info(lines: Sequence[Line], x_title: str, y_title: str, scale: str, note: str = "") -> Lines:
+    """Lines with the choice of a log axis made and what it hides counted in the note."""
+    log = is_log(scale, [line.y for line in lines])
+    nonfinite = sum(len(line.nonfinite) for line in lines)
+    hidden = sum(1 for line in lines for y in line.y if log and y <= 0)
+    return Lines(tuple(lines), x_title, y_title, log, joined(note, missing_note(nonfinite, hidden)))
+
+
+def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, markers: bool, nothing: str) -> go.Figure:
+    """The lines, one trace each, above their bands; `nothing` is the sentence of an empty figure."""
+    if info.empty:
+        return blank_figure(nothing, theme)
+    figure = go.Figure()
+    add_lines(figure, info.lines, styles, markers=markers)
+    if any(line.nonfinite for line in info.lines):
+        add_nonfinite(figure, info.lines)
+    figure.update_layout(
+        template=theme.template,
+        hovermode="x unified",
+        xaxis={"title": {"text": safe(info.x_title, 80)}},
+        yaxis={
+            "title": {"text": safe(info.y_title, 80)},
+            "type": "log" if info.log else "linear",
+            "dtick": 1 if info.log else None,
+        },
+        showlegend=True,
+    )
+    return figure
+
+
+def add_lines(
+    figure: go.Figure,
+    lines: Sequence[Line],
+    styles: Mapping[str, Style],
+    *,
+    markers: bool,
+    legend: bool = True,
+    axis: int = 1,
+) -> None:
+    """Add the bands, then the lines, to subplot number `axis`; lines of one label share a legend entry."""
+    place = {"xaxis": f"x{axis}", "yaxis": f"y{axis}"} if axis > 1 else {}
+    for line in lines:
+        if line.low and line.low != line.high:
+            figure.add_trace(_band(line, styles[line.label], place))
+    for line in lines:
+        style = styles[line.label]
+        figure.add_trace(
+            go.Scatter(
+                x=np.asarray(line.x, dtype=np.float64),
+                y=_finite(line.y),
+                name=safe(line.label),
+                legendgroup=safe(line.label, 200),
+                showlegend=legend,
+                mode="lines+markers" if markers else "lines",
+                line={"color": style.colour, "dash": style.dash, "width": 2},
+                marker={"symbol": style.marker, "size": 6},
+                hovertemplate="%{y:.4g}",
+                **place,
+            )
+        )
+
+
+def _finite(values: Sequence[float]) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    # A value beyond float32 would arrive in the browser as Inf and vanish: such a trace keeps float64.
+    finite = array[np.isfinite(array)]
+    return array if len(finite) and np.abs(finite).max() > np.finfo(np.float32).max else array.astype(np.float32)
+
+
+def _band(line: Line, style: Style, place: Mapping[str, str]) -> go.Scatter:
+    low, high = np.asarray(line.low, dtype=np.float64), np.asarray(line.high, dtype=np.float64)
+    keep = np.isfinite(low) & np.isfinite(high)
+    x = np.asarray(line.x, dtype=np.float64)[keep]
+    return go.Scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=_finite(np.concatenate([high[keep], low[keep][::-1]])),
+        fill="toself",
+        fillcolor=_faint(style.colour),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=safe(line.label, 200),
+        name="min to max",
+        **place,
+    )
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.2)"
+
+
+def add_nonfinite(figure: go.Figure, lines: Sequence[Line]) -> None:
+    """Triangles along the top edge, on a y axis of their own that runs from 0 to 1."""
+    x = np.asarray([x for line in lines for x in line.nonfinite], dtype=np.float64)
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=np.full(len(x), 0.985, dtype=np.float32),
+            yaxis="y99",
+            mode="markers",
+            name="NaN or Inf",
+            marker={"symbol": "triangle-up", "size": 9, "color": NONFINITE},
+            hovertemplate="NaN or Inf",
+        )
+    )
+    figure.update_layout(yaxis99={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True})
+
+
+def lines_table(info: Lines, label: str) -> pd.DataFrame:
+    """The numbers of the picture, one row a point; `label` names the first column."""
+    columns = [label, "strategy", info.x_title or "x", info.y_title or "value", "bucket minimum", "bucket maximum"]
+    rows = [
+        (line.label, line.strategy, x, y, low, high)
+        for line in info.lines
+        for x, y, low, high in zip(line.x, line.y, line.low or line.y, line.high or line.y, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame if any(line.low for line in info.lines) else frame[columns[:4]]
+
+
+def lines_alt(info: Lines, what: str) -> str:
+    """One sentence for readers who cannot see the picture."""
+    if info.empty:
+        return f"{what}: nothing to show yet."
+    scale = " on a log axis" if info.log else ""
+    return f"{what}: {info.y_title}{scale} against {info.x_title}, {len(info.lines)} {'line' if len(info.lines) == 1 else 'lines'}."

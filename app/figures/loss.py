@@ -1,0 +1,52 @@
+"""Training loss of each run, with the smallest and largest value of every bucket kept as a band."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from depthscope.store import Store, series
+
+from ..theme import Theme, run_styles
+from ..view import View
+from .axes import horizontal
+from .frames import numbers, rows_of, strategy_of
+from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
+from .record import Figure
+
+__all__ = ["LOSS", "loss_figure", "loss_info"]
+
+
+def loss_query(store: Store, view: View) -> pd.DataFrame:
+    """Columns run, strategy, step, x, low, high, last; x counts what the view asks for."""
+    return series(store, view.runs, "loss", x=view.x)
+
+
+def loss_info(frame: pd.DataFrame, view: View) -> Lines:
+    """One line a run, in the view's order, without runs that logged no loss."""
+    axis = horizontal(view.x, float(frame["x"].max()) if len(frame) else 0.0)
+    lines = [_line(run, rows, axis.divisor) for run, rows in rows_of(frame, view.runs)]
+    return lines_info(lines, axis.title, "Training loss (nats/token)", view.scale)
+
+
+def _line(run: str, rows: pd.DataFrame, divisor: float) -> Line:
+    rows = rows.sort_values("x")
+    x, y, low, high = (numbers(rows[name]) for name in ("x", "last", "low", "high"))
+    return Line(run, strategy_of(rows), tuple(v / divisor for v in x), y, low, high)
+
+
+def loss_figure(info: Lines, theme: Theme) -> go.Figure:
+    """SVG lines over min-to-max bands."""
+    styles = run_styles([(line.label, line.strategy) for line in info.lines])
+    return lines_figure(info, styles, theme, markers=False, nothing="No loss was logged: call probe.log(loss=loss).")
+
+
+LOSS = Figure(
+    name="loss",
+    title="Loss",
+    caption="Look for spikes and for curves that part; the band is the range inside each bucket of steps, so no spike is lost.",
+    reads=("runs", "x"),
+    query=loss_query,
+    info=loss_info,
+    draw=loss_figure,
+    table=lambda info: lines_table(info, "run"),
+    alt=lambda info: lines_alt(info, "Loss of each run"),
+)

@@ -1,0 +1,126 @@
+"""One look for every figure, in the dashboard and in the report, on light and on dark ground.
+
+A strategy has one colour and one marker everywhere: the Okabe-Ito colours (Okabe & Ito 2008, safe for colour-blind readers)
+for the strategies we know, a stable pick from Tol's muted set (Tol 2021) for the others. Runs of one strategy share its
+colour and differ by dash, so that seeds read as a family.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+__all__ = ["DARK", "DASHES", "LIGHT", "NONFINITE", "THEMES", "Style", "Theme", "run_styles", "strategy_style"]
+
+KNOWN = {
+    "pre": ("#0072B2", "circle"),
+    "post": ("#D55E00", "square"),
+    "peri": ("#009E73", "diamond"),
+    "mix": ("#CC79A7", "triangle-up"),
+    "lns": ("#E69F00", "triangle-down"),
+    "deepnorm": ("#56B4E9", "pentagon"),
+    "output": ("#9A8700", "hexagram"),  # Okabe-Ito's yellow, darkened until it reads on white
+    "none": ("#7F7F7F", "x"),
+    "unknown": ("#7F7F7F", "x"),
+}
+OTHERS = ("#AA4499", "#999933", "#CC6677", "#44AA99", "#6699CC", "#997700", "#B2645D", "#7A86B8")
+MARKERS = ("cross", "star", "hourglass", "bowtie", "pentagon", "hexagon")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+NONFINITE = "#E4003A"
+"""NaN and Inf, wherever they are drawn: a red that no strategy and no colour scale of ours uses."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a run is drawn."""
+
+    colour: str
+    dash: str
+    marker: str
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of the ground a figure stands on."""
+
+    name: str
+    paper: str
+    text: str
+    muted: str
+    grid: str
+    hover: str
+
+    @property
+    def template(self) -> go.layout.Template:
+        """The Plotly template: quiet grid, no zero line, axis titles next to the numbers, legend above the plot."""
+        axis = {
+            "gridcolor": self.grid,
+            "linecolor": self.muted,
+            "tickcolor": self.muted,
+            "zeroline": False,
+            "showline": True,
+            "ticks": "outside",
+            "ticklen": 4,
+            "title": {"standoff": 8, "font": {"size": 13}},
+            "automargin": True,
+            "exponentformat": "power",
+        }
+        return go.layout.Template(
+            layout={
+                "paper_bgcolor": self.paper,
+                "plot_bgcolor": self.paper,
+                "font": {
+                    "family": "Source Sans, Source Sans Pro, Helvetica, Arial, sans-serif",
+                    "size": 13,
+                    "color": self.text,
+                },
+                "colorway": list(OTHERS),
+                "xaxis": axis,
+                "yaxis": axis,
+                "legend": {
+                    "orientation": "h",
+                    "x": 0,
+                    "xanchor": "left",
+                    "y": 1.02,
+                    "yanchor": "bottom",
+                    "title": {"text": ""},
+                },
+                "hoverlabel": {
+                    "bgcolor": self.hover,
+                    "bordercolor": self.muted,
+                    "font": {"color": self.text, "size": 12},
+                },
+                "margin": {"l": 8, "r": 12, "t": 34, "b": 8},
+                "height": 420,
+            }
+        )
+
+
+LIGHT = Theme("light", paper="#ffffff", text="#1f2430", muted="#8a8f9c", grid="#e8eaf0", hover="#ffffff")
+DARK = Theme("dark", paper="#0e1117", text="#e8eaf0", muted="#7d8494", grid="#262b36", hover="#1b202b")
+THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+
+
+def strategy_style(strategy: str | None) -> Style:
+    """Colour and marker of a strategy; the same for the same name on every machine and in every figure."""
+    name = strategy or "unknown"
+    if name in KNOWN:
+        colour, marker = KNOWN[name]
+    else:
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        colour, marker = OTHERS[digest[0] % len(OTHERS)], MARKERS[digest[1] % len(MARKERS)]
+    return Style(colour, "solid", marker)
+
+
+def run_styles(runs: Sequence[tuple[str, str]]) -> dict[str, Style]:
+    """Style of each (run, strategy): the strategy's colour, the n-th run of a strategy with the n-th dash."""
+    seen: dict[str, int] = {}
+    styles: dict[str, Style] = {}
+    for run, strategy in runs:
+        nth = seen.get(strategy, 0)
+        seen[strategy] = nth + 1
+        base = strategy_style(strategy)
+        styles[run] = Style(base.colour, DASHES[nth % len(DASHES)], base.marker)
+    return styles
