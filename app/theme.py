@@ -1,8 +1,8 @@
 """One look for every figure, in the dashboard and in the report, on light and on dark ground.
 
-A strategy has one colour and one marker everywhere: the Okabe-Ito colours (Okabe & Ito 2008, safe for colour-blind readers)
-for the strategies we know, a stable pick from Tol's muted set (Tol 2021) for the others. Runs of one strategy share its
-colour and differ by dash, so that seeds read as a family.
+A strategy has one colour and one marker everywhere: the Okabe-Ito colours (Okabe & Ito 2008, safe for colour-blind
+readers) for the strategies we know, a stable pick from Tol's muted set (Tol 2021) for the others. Runs of one strategy
+share its colour and differ by dash, so that seeds read as a family.
 """
 
 import hashlib

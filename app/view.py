@@ -56,7 +56,7 @@ def to_params(view: View) -> dict[str, list[str]]:
 
 
 def from_params(params: Mapping[str, list[str]]) -> View:
-    """The view of a URL. A parameter that is unknown or cannot be read is left at its default: links outlive versions."""
+    """The view of a URL. A parameter that is unknown or unreadable is left at its default: links outlive versions."""
     fields: dict[str, object] = {}
     for name, values in params.items():
         reader = _READERS.get(name)

@@ -18,7 +18,7 @@ def compared_phase(wish: str, fetch: Fetch) -> pd.DataFrame:
     """`fetch(phase)` for a comparison of runs, with a column `phase`.
 
     Dropout, data order and schedule confound training batches, so 'auto' takes the probe batch where every run that
-    has anything has it. A wish that no run can meet (gradients on the probe batch) gives the other batch instead of nothing.
+    has anything has it. A wish that no run can meet (gradients on the probe batch) gives the other batch.
     """
     if wish == "auto":
         probe, train = fetch("probe"), fetch("train")

@@ -25,7 +25,7 @@ def spread(layers: tuple[int, ...], count: int = 5) -> tuple[int, ...]:
 
 
 def layer_series_query(store: Store, view: View) -> pd.DataFrame:
-    """Columns layer, step, x, low, high, last, phase, run, metric, title, unit, site: of the view's layers of its focus run."""
+    """Columns layer, step, x, low, high, last, phase, run, metric, title, unit, site, for the focus run."""
     run = view.focus
     layers = list(view.layers or _default_layers(store, view))
     frame = followed_phase(
@@ -75,7 +75,8 @@ def _depth_styles(labels: list[str], ends: tuple[float, float]) -> dict[str, Sty
 LAYER_SERIES = Figure(
     name="layer_series",
     title="Layers over time",
-    caption="Look for the layer that leaves the others and the step at which it does; the band is the range inside each bucket.",
+    caption="Look for the layer that leaves the others and for the step at which it does; the band is the range "
+    "inside each bucket of steps.",
     reads=("runs", "run", "metric", "site", "stack", "phase", "layers", "x"),
     query=layer_series_query,
     info=layer_series_info,

@@ -238,7 +238,8 @@ def layer_step_alt(info: Heat) -> str:
     if info.empty:
         return "Layer by step heatmap: nothing to show yet."
     bad = f", {info.nonfinite} cells NaN or Inf" if info.nonfinite else ""
-    return f"Heatmap of {info.value_title}, {len(info.layers)} layers by {len(info.x)} steps, {info.low:.3g} to {info.high:.3g}{bad}."
+    size = f"{len(info.layers)} layers by {len(info.x)} steps"
+    return f"Heatmap of {info.value_title}, {size}, {info.low:.3g} to {info.high:.3g}{bad}."
 
 
 LAYER_STEP = Figure(

@@ -1,7 +1,7 @@
 """Lines: the record that most figures share, and how it is drawn.
 
-SVG only: WebGL contexts are few per page and slower below 50 traces. Arrays travel as base64 float32 (values) and float64
-(positions, where tokens pass 2^24). NaN and Inf are drawn as triangles along the top edge instead of silently left out.
+SVG only: WebGL contexts are few per page, and slower below 50 traces. Arrays travel as base64: float32 values, float64
+positions (tokens pass 2^24). NaN and Inf are drawn as triangles along the top edge instead of silently left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -182,4 +182,5 @@ def lines_alt(info: Lines, what: str) -> str:
     if info.empty:
         return f"{what}: nothing to show yet."
     scale = " on a log axis" if info.log else ""
-    return f"{what}: {info.y_title}{scale} against {info.x_title}, {len(info.lines)} {'line' if len(info.lines) == 1 else 'lines'}."
+    count = f"{len(info.lines)} {'line' if len(info.lines) == 1 else 'lines'}"
+    return f"{what}: {info.y_title}{scale} against {info.x_title}, {count}."

@@ -42,7 +42,8 @@ def loss_figure(info: Lines, theme: Theme) -> go.Figure:
 LOSS = Figure(
     name="loss",
     title="Loss",
-    caption="Look for spikes and for curves that part; the band is the range inside each bucket of steps, so no spike is lost.",
+    caption="Look for spikes and for curves that part; the band is the range inside each bucket of steps, "
+    "so no spike is lost.",
     reads=("runs", "x"),
     query=loss_query,
     info=loss_info,

@@ -1,4 +1,4 @@
-"""Massive activations: the largest magnitude of each layer beside the median it stands out from (Sun et al., arXiv 2402.17762)."""
+"""Massive activations: the largest magnitude of each layer beside the median (Sun et al., arXiv 2402.17762)."""
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -24,7 +24,7 @@ SHOWN = (
 
 
 def massive_query(store: Store, view: View) -> pd.DataFrame:
-    """Columns run, strategy, step, layer, top, median_abs, count, phase: rank 1 at each run's newest step up to view.step."""
+    """Columns run, strategy, step, layer, top, median_abs, count, phase, at each run's newest step."""
     return compared_phase(view.phase, lambda phase: _newest(store, view, phase))
 
 
@@ -84,7 +84,8 @@ def massive_figure(info: Panels, theme: Theme) -> go.Figure:
 MASSIVE = Figure(
     name="massive",
     title="Massive activations",
-    caption="Look for a layer where the largest magnitude jumps while the median stays: a few channels of a few tokens carry it.",
+    caption="Look for a layer where the largest magnitude jumps while the median stays: a few channels of a few "
+    "tokens carry it.",
     reads=("runs", "stack", "phase", "step"),
     query=massive_query,
     info=massive_info,

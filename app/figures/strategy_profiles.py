@@ -1,4 +1,4 @@
-"""What depth does under each strategy, side by side: the stream, the gradients, and how much each block changes its input."""
+"""What depth does under each strategy: the stream, the gradients, and how much each block changes its input."""
 
 from dataclasses import replace
 
@@ -50,7 +50,8 @@ def strategy_profiles_figure(info: Panels, theme: Theme) -> go.Figure:
 STRATEGY_PROFILES = Figure(
     name="strategy_profiles",
     title="Depth profiles by strategy",
-    caption="Look for variance that keeps growing, gradients that fade on one side, and deep blocks whose influence goes to zero.",
+    caption="Look for variance that keeps growing, gradients that fade on one side, and deep blocks whose influence "
+    "goes to zero.",
     reads=("runs", "stack", "phase", "step"),
     query=strategy_profiles_query,
     info=strategy_profiles_info,

@@ -116,8 +116,8 @@ def summary_table(info: Summary) -> pd.DataFrame:
 SUMMARY = Table(
     name="summary",
     title="Summary",
-    caption="Variance growth is fitted over layers 2 to L, linear and exponential; a gradient ratio of 1 means that both halves "
-    "of the depth receive gradients of the same size.",
+    caption="Variance growth is fitted over layers 2 to L, linear and exponential; a gradient ratio of 1 means that "
+    "both halves of the depth receive gradients of the same size.",
     reads=("runs", "stack", "phase", "step"),
     query=summary_query,
     info=summary_info,
