@@ -2,7 +2,7 @@
 
 The rule, so that the same Python always gives the same bytes:
 - every `*.py` file below `sysconfig`'s `stdlib` folder, in the order of its path, with a zero byte after each;
-- without the top-level folders of SKIPPED: tests, what distributions ship separately, long tables, installed packages;
+- without the folders named in SKIPPED: tests, what distributions ship separately, long tables, installed packages;
 - without `_sysconfigdata*.py`, which hold the paths and compiler flags of one build;
 - the packages of HELD_OUT are never trained on; all others are, up to LIMIT bytes of each split.
 
@@ -68,5 +68,7 @@ def sources(root: Path) -> Iterator[Path]:
     found = []
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if name not in SKIPPED and not name.startswith("config-")]
-        found += [Path(folder, name) for name in files if name.endswith(".py") and not name.startswith("_sysconfigdata")]
+        found += [
+            Path(folder, name) for name in files if name.endswith(".py") and not name.startswith("_sysconfigdata")
+        ]
     return iter(sorted(found, key=lambda path: path.relative_to(root).parts))

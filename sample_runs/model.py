@@ -9,6 +9,7 @@ Notable:
 Shapes: B sequences, T tokens, D width, H heads, K width of a head, V vocabulary.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
@@ -27,7 +28,10 @@ __all__ = ["Attention", "Decoder", "SwiGLU", "build_model", "linear_std"]
 
 BYTES = 256
 CONTEXT = 1024
-NORMS = {"rms": partial(nn.RMSNorm, eps=1e-6), "layer": partial(nn.LayerNorm, eps=1e-6, bias=False)}
+NORMS: dict[str, Callable[..., nn.Module]] = {
+    "rms": partial(nn.RMSNorm, eps=1e-6),
+    "layer": partial(nn.LayerNorm, eps=1e-6, bias=False),
+}
 
 Linear = partial(nn.Linear, bias=False)
 M = TypeVar("M", bound=nn.Module)
@@ -82,7 +86,7 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """The gated MLP, `[B, T, D] -> [B, T, D]` (arXiv 2002.05202); 8/3 wide, so that it has the parameters of a plain 4x MLP."""
+    """The gated MLP, `[B, T, D] -> [B, T, D]` (arXiv 2002.05202); 8/3 wide: the parameters of a plain 4x MLP."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -112,7 +116,8 @@ class Decoder(nn.Module):
     def forward(self, ids_BT: Tensor) -> Tensor:
         if ids_BT.shape[1] > self.context:
             raise DepthscopeError(
-                f"expected at most {self.context} tokens a sequence, but got {ids_BT.shape[1]}: build with a larger context"
+                f"expected at most {self.context} tokens a sequence, but got {ids_BT.shape[1]}: "
+                "build the model with a larger context"
             )
         x_BTD = self.enter(self.embed(ids_BT))
         for block in self.blocks:
@@ -121,7 +126,7 @@ class Decoder(nn.Module):
 
 
 def linear_std(width: int) -> float:
-    """Standard deviation of a fresh matrix: the papers' 0.02 at width 768, and the same gain a layer at any other width."""
+    """Standard deviation of a fresh matrix: the papers' 0.02 at width 768, the same gain a layer at other widths."""
     return 0.02 * sqrt(768 / width)
 
 
@@ -159,7 +164,9 @@ def build_model(
     found = find_strategy(strategy) if isinstance(strategy, str) else strategy
     shape = Shape(layers, width, heads, vocab, norm, embedding_std, context)
     check_shape(shape)
-    with torch.random.fork_rng(devices=[]):  # modules draw as they are made; those draws are replaced or belong to a strategy
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # modules draw as they are made; those draws are replaced or belong to a strategy
         torch.default_generator.manual_seed(seed)
         return Decoder(found, shape, torch.Generator().manual_seed(seed))
 

@@ -3,7 +3,7 @@
     blocks 1 .. floor(alpha L)       x' = norm(x + branch(x))
     the others                       x' = x + branch(norm(x))
 
-Post-LN keeps gradients large in deep blocks and Pre-LN in early ones; each is used where it is the weaker's stronger half.
+Post-LN's gradients are large in deep blocks and Pre-LN's in early ones; mixed, they are more even over the depth.
 alpha = 0 is Pre-LN and alpha = 1 is Post-LN. The papers use 0.25 up to 1B parameters.
 
 Source: Li, Yin, Liu 2025, "Mix-LN", arXiv 2412.13795.

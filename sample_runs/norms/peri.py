@@ -3,11 +3,11 @@
     x ──┬──────────────────────────────── + ──> x'
         └── norm_in ── branch ── norm_out ┘
 
-The output norm lies inside the branch, before the addition: after it stands Post-LN's. Each branch adds a vector of mean
-square 1 at initialization, however large its weights grow, so the stream grows by 2 a block and no faster.
+The output norm lies inside the branch, before the addition; after the addition it would be a Post-LN. Each branch adds
+a vector of mean square 1 at initialization, whatever the size of its weights, so the stream grows by 2 a block.
 
-The paper's embedding norm is optional. `peri` goes without (as Sandwich-LN), so that it differs from the other strategies by
-the placement inside blocks only; `peri-embed` has it.
+The paper's embedding norm is optional. `peri` goes without (as Sandwich-LN), so that it differs from the other
+strategies by the placement inside blocks only; `peri-embed` has it.
 
 Source: Kim et al. 2025, "Peri-LN", arXiv 2502.02732; the same block is Sandwich-LN of CogView, arXiv 2105.13290.
 """

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 __all__ = ["Block", "Join", "MakeNorm", "Place", "Strategy"]
 
-MakeNorm = Callable[[], nn.Module]  # a fresh norm of the stream's width, of the kind (RMSNorm, LayerNorm) the model uses
+MakeNorm = Callable[
+    [], nn.Module
+]  # a fresh norm of the stream's width, of the kind (RMSNorm, LayerNorm) the model uses
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,7 @@ class Block(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         x_BTD = self.attn_join(x_BTD, self.attn)
-        x_BTD = self.mlp_join(x_BTD, self.mlp)
-        return x_BTD
+        return self.mlp_join(x_BTD, self.mlp)
 
 
 def _nothing(norm: MakeNorm) -> nn.Module:

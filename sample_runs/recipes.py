@@ -1,0 +1,94 @@
+"""What a sample run is made of, as data: RUNS holds the sets that ship.
+
+Runs of one set share everything but the strategy: the seed of weights and of data order, the budget, the optimizer.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+
+from depthscope.store import DepthscopeError
+
+from .checks import at_least, one_of, positive
+from .norms import find_strategy
+
+__all__ = ["RUNS", "STANDARD", "Recipe", "check_recipe", "from_json", "recipes_for", "to_json"]
+
+STANDARD = ("pre", "post", "peri", "mix", "lns")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run of the reference decoder on the corpus.
+
+    Sizes in tokens, layers and features; `lr` is the peak, reached after the share `warmup` of the steps, then a cosine
+    down to a tenth; `every` and `evaluate_every` in steps; `embedding_std` 0.02 or 0.632 as in the papers.
+    """
+
+    strategy: str
+    layers: int = 12
+    width: int = 64
+    heads: int = 4
+    seq_len: int = 64
+    batch: int = 16
+    steps: int = 500
+    lr: float = 2e-3
+    warmup: float = 0.1
+    clip: float = 1.0
+    weight_decay: float = 0.0
+    seed: int = 0
+    norm: str = "rms"
+    embedding_std: float = 0.02
+    every: int = 10
+    evaluate_every: int = 50
+
+    @property
+    def name(self) -> str:
+        """The run's name where nobody chose one."""
+        return f"{self.strategy}-{self.layers}x{self.width}-seed{self.seed}"
+
+    @property
+    def group(self) -> str:
+        """What the runs compared with this one have in common."""
+        return f"{self.layers}x{self.width}-{self.steps}steps-seed{self.seed}"
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises DepthscopeError, one line, for what cannot be trained; sizes of the model are checked as it is built."""
+    find_strategy(recipe.strategy)
+    at_least("layers", recipe.layers, 2)
+    for name in ("steps", "seq_len", "batch", "width", "heads", "every", "evaluate_every"):
+        at_least(name, getattr(recipe, name), 1)
+    at_least("seed", recipe.seed, 0)
+    for name in ("lr", "clip", "embedding_std"):
+        positive(name, getattr(recipe, name))
+    one_of("norm", recipe.norm, ("rms", "layer"))
+    if not 0 <= recipe.warmup <= 1:
+        raise DepthscopeError(f"expected warmup to be a share of the steps between 0 and 1, but got {recipe.warmup!r}")
+
+
+def to_json(recipe: Recipe) -> str:
+    return json.dumps(asdict(recipe))
+
+
+def from_json(text: str) -> Recipe:
+    """The recipe written by `to_json`; DepthscopeError where it is none."""
+    try:
+        recipe = Recipe(**json.loads(text))
+    except (TypeError, ValueError) as wrong:
+        fields = ", ".join(Recipe.__dataclass_fields__)
+        raise DepthscopeError(
+            f"expected a recipe as a JSON object of {fields}, but got {text[:80]!r} ({wrong})"
+        ) from None
+    check_recipe(recipe)
+    return recipe
+
+
+def recipes_for(base: Recipe, strategies: tuple[str, ...]) -> tuple[Recipe, ...]:
+    """The same run once for each strategy."""
+    return tuple(replace(base, strategy=strategy) for strategy in strategies)
+
+
+RUNS: dict[str, tuple[Recipe, ...]] = {
+    "demo": recipes_for(Recipe("pre"), STANDARD),
+    "recorded": recipes_for(Recipe("pre", layers=24, steps=1000, every=20), STANDARD),
+}
