@@ -29,7 +29,8 @@ __all__ = ["plan", "train_all"]
 
 AT_ONCE_PER_CORE = 3  # a process takes about 400 MB
 SECONDS_TO_STOP = 20
-DIVERGED, INTERRUPTED = 1, 130  # exit codes of sample_runs.train
+TRAIN = (sys.executable, "-m", "depthscope.sample_runs.train")
+TOLD, DIVERGED, INTERRUPTED = 2, 3, 130  # exit codes of TRAIN; TOLD: its output has said what is wrong
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ def plan(runs: int, cores: int) -> tuple[int, int]:
     return at_once, max(1, cores // at_once)
 
 
-def train_all(recipes: Sequence[Recipe], store: Path, console: Console) -> int:
-    """Trains all of them into the store; returns 0, 1 where a run failed, 130 where the user stopped it."""
+def train_all(recipes: Sequence[Recipe], store: Path, console: Console, command: Sequence[str] = TRAIN) -> int:
+    """Trains all of them into the store; returns 0, 1 where a run failed, 130 where the user stopped it.
+
+    `command` starts one run and answers as sample_runs.train does. A failed run leaves the others alone.
+    """
     waiting, running = deque(recipes), set[Child]()
     inbox: Inbox = SimpleQueue()
     at_once, threads = plan(len(recipes), usable_cores())
@@ -62,7 +66,7 @@ def train_all(recipes: Sequence[Recipe], store: Path, console: Console) -> int:
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    running.add(start(waiting.popleft(), store, threads, progress, inbox))
+                    running.add(start(waiting.popleft(), store, threads, command, progress, inbox))
                 child, line = inbox.get()
                 if line is not None:
                     show(child, line, progress)
@@ -92,13 +96,12 @@ def bars(console: Console) -> Progress:
     )
 
 
-def start(recipe: Recipe, store: Path, threads: int, progress: Progress, inbox: Inbox) -> Child:
+def start(recipe: Recipe, store: Path, threads: int, command: Sequence[str], progress: Progress, inbox: Inbox) -> Child:
     """A new process; a thread of ours carries its lines into the inbox."""
-    command = [sys.executable, "-m", "depthscope.sample_runs.train"]
-    command += ["--recipe", to_json(recipe), "--store", str(store), "--threads", str(threads)]
+    arguments = ["--recipe", to_json(recipe), "--store", str(store), "--threads", str(threads)]
     errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  closed in finish()
     process = subprocess.Popen(
-        command,
+        [*command, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
@@ -132,6 +135,8 @@ def show(child: Child, line: dict[str, Any], progress: Progress) -> None:
     elif line.get("status") == "diverged":
         progress.update(child.bar, loss="diverged")
         progress.console.print(f"{line['run']} diverged at step {line['step']}; the others go on", markup=False)
+    elif line.get("status") == "finished":
+        progress.update(child.bar, loss=f"held-out loss {line['held_out_loss']:.3f}", rate="done")
     elif "steps" in line:
         progress.update(child.bar, description=line["run"])
 
@@ -142,8 +147,8 @@ def finish(child: Child, console: Console) -> bool:
     with child.errors as errors:
         errors.seek(0)
         last = next((line.strip() for line in reversed(errors.readlines()) if line.strip()), "it left no message")
-    if code in (0, DIVERGED, 2):  # 2 has told its error already
-        return code != 2
+    if code in (0, DIVERGED, TOLD):
+        return code != TOLD
     how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     console.print(
         f"{child.recipe.name} failed: the training process ended {how}: {last}", markup=False, highlight=False

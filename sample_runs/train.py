@@ -149,7 +149,7 @@ def say(line: dict[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when trained, 1 when diverged, 2 on an error, 130 when interrupted (the store stays readable)."""
+    """Exit code 0 when trained, 2 on an error, 3 when diverged, 130 when interrupted (the store stays readable)."""
     parser = argparse.ArgumentParser(prog="python -m depthscope.sample_runs.train", description="Train one sample run.")
     parser.add_argument("--recipe", required=True, help="JSON object of the recipe's fields")
     parser.add_argument("--store", help="folder of the store")
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return 1 if last["status"] == "diverged" else 0
+    return 3 if last["status"] == "diverged" else 0
 
 
 if __name__ == "__main__":
