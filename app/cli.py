@@ -1,0 +1,227 @@
+"""The `depthscope` command. Every command is a few lines here and a module of its own; heavy imports happen inside.
+
+The one file of app/ that may import probes or sample_runs, and only inside a command: `depthscope dashboard` never
+loads torch, `depthscope demo --no-dashboard` never loads streamlit.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import click
+import typer
+from rich.console import Console
+
+from depthscope.store import DepthscopeError, default_store, export_runs, import_bundle
+
+from .commands.stores import chosen_runs, find_store, named_store
+from .extras import require
+from .text import plain
+
+__all__ = ["app", "main"]
+
+UNEXPECTED, USAGE_ERROR, CRITICAL, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    help="See what happens across depth while a transformer trains.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@dataclass
+class Session:
+    """What `main` needs to know of the global options after a command failed."""
+
+    debug: bool = False
+
+
+class Target(StrEnum):
+    """What runs can be exported to."""
+
+    parquet = "parquet"
+
+
+EXPORTERS = {Target.parquet: export_runs}
+
+StoreArgument = Annotated[
+    Path | None, typer.Argument(metavar="[STORE]", help="Store folder; the same as --store.", show_default=False)
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Store folder. [default: $DEPTHSCOPE_STORE, else ./depthscope-runs]"),
+]
+RunOption = Annotated[list[str] | None, typer.Option("--run", metavar="NAME", help="Only this run; may be repeated.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, whose fields stay the same between versions.")]
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    ctx.obj.debug = debug
+    if version:
+        typer.echo(f"depthscope {installed_version('depthscope')}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    strategies: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Norm strategies to train.")
+    ] = "pre,post,peri,mix,lns",
+    layers: Annotated[int | None, typer.Option(min=2, metavar="N", help="Blocks of each model.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of each run.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of weights and data order.")] = None,
+    store: StoreOption = None,
+    dashboard: Annotated[bool, typer.Option(" /--no-dashboard", help="Only train; end when training ends.")] = True,
+) -> None:
+    """Train small transformers that differ only in where they normalize, and watch them live."""
+    require("train", "the demo")
+    if dashboard:
+        require("app", "the demo's dashboard (or use --no-dashboard)")
+    from depthscope.sample_runs import STRATEGIES, run_demo
+
+    from .commands.demo import beside_dashboard, chosen_strategies
+
+    chosen = chosen_strategies(strategies, list(STRATEGIES))
+    folder = named_store(None, store) or default_store()
+    # What is not given is run_demo's to choose.
+    given = {"layers": layers, "steps": steps, "seed": seed}
+    budget = {name: value for name, value in given.items() if value is not None}
+
+    def train(console: Console) -> int:
+        return run_demo(chosen, store=folder, console=console, **budget)
+
+    raise typer.Exit(beside_dashboard(train, folder, dashboard))
+
+
+@app.command()
+def dashboard(
+    store: StoreArgument = None,
+    option: StoreOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="First port to try.")] = 8501,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve the dashboard of a store; with no store yet, of the recorded runs that come with depthscope."""
+    require("app", "the dashboard")
+    from depthscope.sample_runs.recorded import recorded_bundles
+
+    from .commands.dashboard import serve
+
+    serve(named_store(store, option), host, port, recorded_bundles)
+
+
+@app.command()
+def runs(store: StoreArgument = None, option: StoreOption = None, json: JsonOption = False) -> None:
+    """List the runs of a store."""
+    from .commands.runs import runs_json, show_runs
+
+    found = find_store(store, option)
+    typer.echo(runs_json(found)) if json else show_runs(found)
+
+
+@app.command()
+def diagnose(
+    store: StoreArgument = None, option: StoreOption = None, run: RunOption = None, json: JsonOption = False
+) -> None:
+    """Say what is wrong with the runs of a store, and why; exit status 3 when something is critical."""
+    from .commands.diagnose import findings_json, show_findings
+    from .findings import diagnose_runs
+
+    found = find_store(store, option)
+    findings = diagnose_runs(found, chosen_runs(found, run))
+    typer.echo(findings_json(findings)) if json else show_findings(findings)
+    if any(finding.severity == "critical" for each in findings.values() for finding in each):
+        raise typer.Exit(CRITICAL)
+
+
+@app.command()
+def report(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.html", help="The file to write; replaced if there.")
+    ],
+    store: StoreArgument = None,
+    option: StoreOption = None,
+    run: RunOption = None,
+) -> None:
+    """Write one self-contained HTML file: findings, figures with their data, definitions. It needs no network."""
+    require("app", "the report")
+    from .report import write_report
+
+    found = find_store(store, option)
+    write_report(found, chosen_runs(found, run), output)
+    typer.echo(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB).", err=True)
+
+
+@app.command()
+def export(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write; must not exist or be empty.")
+    ],
+    store: StoreArgument = None,
+    option: StoreOption = None,
+    run: RunOption = None,
+    to: Annotated[Target, typer.Option(help="Format.")] = Target.parquet,
+) -> None:
+    """Copy runs out of a store, as a bundle of Parquet files that `depthscope import` reads."""
+    found = find_store(store, option)
+    chosen = chosen_runs(found, run)
+    EXPORTERS[to](found, chosen, output)
+    typer.echo(f"Exported {len(chosen)} run{'s' * (len(chosen) != 1)} to {output}.", err=True)
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A bundle written by `depthscope export`.", show_default=False)
+    ],
+    store: StoreOption = None,
+    rename: Annotated[
+        str | None, typer.Option(metavar="NEW", help="Name for the run, where the bundle holds one.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace runs of the same name.")] = False,
+) -> None:
+    """Copy the runs of a bundle into a store, which is made if need be."""
+    if rename is not None and replace:
+        raise click.UsageError("expected --rename or --replace; got both")
+    target = named_store(None, store) or default_store()
+    import_bundle(folder, target, rename=rename, replace=replace)
+    typer.echo(f"Imported {folder} into {target}.", err=True)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command and end the process.
+
+    Exit status: 0, 2 for an error told in one line, 3 for a critical finding, 130 for Ctrl-C, 1 for a fault of ours.
+    """
+    session = Session()
+    try:
+        status = app(arguments, prog_name="depthscope", standalone_mode=False, obj=session)
+    except (DepthscopeError, click.ClickException) as error:
+        status = fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
+    except (KeyboardInterrupt, click.Abort):
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`depthscope runs | head`): nothing is left to say, not even by Python's flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:
+        if session.debug:
+            raise
+        what = f"unexpected {type(error).__name__}: {error}; run `depthscope --debug ...` to see where"
+        status = fail(what, UNEXPECTED)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def fail(message: str, status: int = USAGE_ERROR) -> int:
+    """Print one line on standard error."""
+    print(f"depthscope: {plain(' '.join(message.split()))}", file=sys.stderr)
+    return status

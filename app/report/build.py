@@ -1,0 +1,176 @@
+"""From a store to everything a report says, as plain records: nothing here knows HTML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from depthscope.store import Store, metric_sites, run_table
+
+from ..figures import FIGURES, TABLES, comparison_caveats
+from ..findings import Finding, diagnose_runs
+from ..theme import LIGHT, strategy_style
+from .contents import Place, Section, sections
+from .settings import settings_sheets
+from .tables import Sheet, cell, sheet
+from .thin import thin
+
+__all__ = ["Chapter", "Picture", "Report", "RunFacts", "build"]
+
+# Buckets of steps that are kept: of a line, of a heatmap (which has as many rows as layers), of the table below either.
+LINE_POINTS, HEATMAP_POINTS, TABLE_POINTS = 300, 100, 12
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, ready to draw, and its numbers."""
+
+    id: str
+    title: str
+    subtitle: str
+    caption: str
+    note: str
+    alt: str
+    json: str
+    """Plotly's figure as JSON without '<', '>' or '&': safe inside a script element."""
+    height: int
+    numbers: Sheet
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A table that stands by itself."""
+
+    title: str
+    caption: str
+    note: str
+    numbers: Sheet
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A section with what could be drawn, and the titles of what had no values."""
+
+    section: Section
+    pictures: tuple[Picture, ...]
+    tables: tuple[Numbers, ...]
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run: its line in the list of runs and its findings."""
+
+    run: str
+    strategy: str
+    colour: str
+    facts: Mapping[str, str]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report says."""
+
+    version: str
+    store: str
+    runs: tuple[RunFacts, ...]
+    omitted: int
+    """Runs of the store that the report leaves out."""
+    caveats: tuple[str, ...]
+    chapters: tuple[Chapter, ...]
+    settings: Mapping[str, Sheet] = field(default_factory=dict)
+    metrics: tuple[Mapping[str, str], ...] = ()
+
+
+def build(store: Store, runs: Sequence[str]) -> Report:
+    """The report on `runs`. Raises RunMissing for a name the store does not have."""
+    table = run_table(store)
+    chosen = table.set_index("run", drop=False).loc[list(runs)]
+    findings = diagnose_runs(store, runs)
+    places = sections(tuple(runs), metric_sites(store, list(runs)))
+    return Report(
+        version=version("depthscope"),
+        store=store.path.name,
+        runs=tuple(facts(row, findings[str(row["run"])]) for row in chosen.to_dict("records")),
+        omitted=len(table) - len(chosen),
+        caveats=comparison_caveats(chosen),
+        chapters=tuple(chapter(store, section, index) for index, section in enumerate(places)),
+        settings=settings_sheets(chosen),
+        metrics=tuple(definition(row) for row in store.metrics().to_dict("records")),
+    )
+
+
+def facts(row: Mapping[Any, Any], findings: Sequence[Finding]) -> RunFacts:
+    """What the list of runs says of one run; `row` is a row of run_table."""
+    said = {
+        "status": row["status"],
+        "blocks": row["n_layers"],
+        "parameters": row["n_params"],
+        "seed": row["seed"],
+        "step": row["last_step"],
+        "tokens": row["tokens"],
+        "last loss": row["last_loss"],
+        "NaN/Inf": row["nonfinite"],
+    }
+    strategy = row["strategy"] if isinstance(row["strategy"], str) and row["strategy"] else "unknown"
+    shown = {name: whole(value) for name, value in said.items()}
+    return RunFacts(str(row["run"]), strategy, strategy_style(strategy).colour, shown, tuple(findings))
+
+
+def whole(value: object) -> str:
+    """A cell of a frame in which integers became floats because some are missing; '' where this one is."""
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return ""
+    return cell(value)
+
+
+def chapter(store: Store, section: Section, index: int) -> Chapter:
+    """The section with its pictures drawn; what has no values is only named."""
+    pictures, absent = [], []
+    for number, place in enumerate(section.places):
+        drawn = picture(store, place, f"figure-{index}-{number}")
+        absent.append(place.subtitle or FIGURES[place.name].title) if drawn is None else pictures.append(drawn)
+    tables = [numbers for place in section.tables if (numbers := numbers_of(store, place))]
+    return Chapter(section, tuple(pictures), tuple(tables), tuple(absent))
+
+
+def picture(store: Store, place: Place, identity: str) -> Picture | None:
+    """The figure of one place, drawn, with its numbers; None when there is nothing to draw."""
+    figure = FIGURES[place.name]
+    frame = figure.query(store, place.view.keep(figure.reads))
+    points = HEATMAP_POINTS if "layer" in frame.columns else LINE_POINTS
+    record = figure.info(thin(frame, points), place.view)
+    if record.empty:
+        return None
+    drawn = figure.draw(record, LIGHT)
+    return Picture(
+        id=identity,
+        title=figure.title,
+        subtitle=place.subtitle,
+        caption=figure.caption,
+        note=record.note,
+        alt=figure.alt(record),
+        json=safe_json(drawn.to_json(engine="json", remove_uids=True)),
+        height=int(drawn.layout.height or LIGHT.template.layout.height),
+        numbers=sheet(figure.table(figure.info(thin(frame, TABLE_POINTS), place.view))),
+    )
+
+
+def safe_json(text: str | None) -> str:
+    """JSON with nothing in it that could end a script element or start a comment in one."""
+    return (text or "null").replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def numbers_of(store: Store, place: Place) -> Numbers | None:
+    """The table of one place; None when it has no rows."""
+    table = TABLES[place.name]
+    record = table.record(store, place.view)
+    return None if record.empty else Numbers(table.title, table.caption, record.note, sheet(table.table(record)))
+
+
+def definition(row: Mapping[Any, Any]) -> Mapping[str, str]:
+    """A row of the metrics table, missing words left empty."""
+    return {name: cell(row.get(name)) for name in ("name", "title", "unit", "formula", "reduction", "source")}

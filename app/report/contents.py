@@ -1,0 +1,115 @@
+"""What stands in a report, in which order: figures by name and the view each is drawn with."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from ..figures import FIGURES, TABLES
+from ..view import View
+
+__all__ = ["Place", "Section", "sections"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A figure or table and the view it shows."""
+
+    name: str
+    view: View
+    subtitle: str = ""
+    """A user's name or a metric's title: to be escaped."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a line of explanation and what stands below."""
+
+    name: str
+    title: str
+    lead: str
+    places: tuple[Place, ...] = field(default=())
+    tables: tuple[Place, ...] = field(default=())
+
+
+# Where a metric is looked at first. A metric at none of these is shown at the first site it has.
+SITES = ("resid_post", "block", "attn_out", "mlp_out")
+
+# Over depth and time, one picture a run each.
+HEATMAPS = (("variance", "resid_post"), ("param_grad_norm", "block"))
+
+
+def sections(runs: tuple[str, ...], sites: pd.DataFrame) -> tuple[Section, ...]:
+    """The sections of a report on `runs`; `sites` their `metric_sites`: columns metric, title, site, phase, stack."""
+    view = View(runs=runs)
+    placed = (
+        Section("loss", "Loss", "Training loss against the optimizer step.", (Place("loss", view),)),
+        Section(
+            "comparison",
+            "Strategies compared",
+            "The few numbers and profiles that tell norm strategies apart, at the newest sampled step of each run.",
+            (Place("strategy_profiles", view),),
+            (Place("summary", view),),
+        ),
+        Section(
+            "profiles",
+            "Depth profiles",
+            "Every metric against depth at each run's newest sampled step. Layer 0 is the stream that enters block 1.",
+            tuple(profiles(view, sites)),
+        ),
+        Section(
+            "heatmaps",
+            "Layers and steps",
+            "When something starts, and at which depth. One picture a run.",
+            tuple(heatmaps(view, sites)),
+        ),
+        Section(
+            "massive",
+            "Massive activations",
+            "The largest activations of each block output beside the median, at the newest sampled step of each run.",
+            (Place("massive", view),),
+        ),
+    )
+    return placed + tuple(rest(view, placed))
+
+
+def profiles(view: View, sites: pd.DataFrame) -> Iterator[Place]:
+    """One depth profile a metric and stack, in the order of the metrics table."""
+    layered = sites[~sites["site"].isin(["embed", "final_norm", "head"])]
+    for (stack, metric), rows in layered.groupby(["stack", "metric"], sort=False):
+        there = list(dict.fromkeys(rows["site"]))
+        site = next((site for site in SITES if site in there), there[0])
+        named = "" if stack == "main" else f" ({stack})"
+        yield Place(
+            "depth_profile",
+            replace(view, metric=str(metric), site=str(site), stack=str(stack)),
+            f"{rows['title'].iloc[0] or metric}{named}",
+        )
+
+
+def heatmaps(view: View, sites: pd.DataFrame) -> Iterator[Place]:
+    """HEATMAPS that have values, grouped by run."""
+    have = sites[sites["stack"] == "main"].drop_duplicates(["metric", "site"]).set_index(["metric", "site"])["title"]
+    for run in view.runs:
+        for metric, site in HEATMAPS:
+            if (metric, site) in have.index:
+                title = have[(metric, site)] or metric
+                yield Place("layer_step", replace(view, run=run, metric=metric, site=site), f"{run}: {title}")
+
+
+def rest(view: View, placed: tuple[Section, ...]) -> Iterator[Section]:
+    """Figures and tables that no section above names: one that is added to FIGURES is in the report by itself."""
+    named = {place.name for section in placed for place in section.places + section.tables} | SHOWN_ELSEWHERE
+    figures = [figure for figure in FIGURES.values() if figure.name not in named]
+    tables = tuple(Place(name, view) for name in TABLES if name not in named)
+    places = tuple(
+        Place(figure.name, replace(view, run=run) if figure.one_run else view, run if figure.one_run else "")
+        for figure in figures
+        for run in (view.runs if figure.one_run else ("",))
+    )
+    if places or tables:
+        yield Section("more", "Further figures", "", places, tables)
+
+
+# The heatmap shows every layer over time; lines of a few layers belong to the dashboard, where layers are chosen.
+SHOWN_ELSEWHERE = frozenset({"layer_series"})
