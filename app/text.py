@@ -6,11 +6,13 @@ Control and direction-changing characters are replaced everywhere, because they 
 import html
 import re
 import unicodedata
+from collections.abc import Iterable
 
 __all__ = [
     "PHASES",
     "SITES",
     "file_name",
+    "labels",
     "markdown",
     "phase_words",
     "plain",
@@ -35,7 +37,7 @@ SITES = {
     "final_norm": "final norm",
     "head": "head",
 }
-PHASES = {"train": "training batches", "probe": "held-out probe batch"}
+PHASES = {"train": "training batches", "probe": "the held-out probe batch"}
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -57,6 +59,20 @@ def short(text: object, limit: int = 36) -> str:
 def plotly(text: object, limit: int = 36) -> str:
     """`text` for any Plotly text field, whole characters only, tags inert."""
     return html.escape(short(text, limit), quote=False)
+
+
+def labels(names: Iterable[str], limit: int = 36) -> dict[str, str]:
+    """A short label for each name, no two alike: Streamlit tells options apart by what it shows."""
+    shown: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        label, nth = short(name, limit), 1
+        while label in taken:
+            nth += 1
+            label = f"{short(name, limit)} ({nth})"
+        taken.add(label)
+        shown[name] = label
+    return shown
 
 
 def markdown(text: object, limit: int = 200) -> str:

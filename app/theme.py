@@ -92,7 +92,7 @@ class Theme:
                     "bordercolor": self.muted,
                     "font": {"color": self.text, "size": 12},
                 },
-                "margin": {"l": 8, "r": 12, "t": 34, "b": 8},
+                "margin": {"l": 8, "r": 24, "t": 34, "b": 8},
                 "height": 420,
             }
         )
@@ -103,9 +103,9 @@ DARK = Theme("dark", paper="#0e1117", text="#e8eaf0", muted="#7d8494", grid="#26
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
-def strategy_style(strategy: str | None) -> Style:
-    """Colour and marker of a strategy; the same for the same name on every machine and in every figure."""
-    name = strategy or "unknown"
+def strategy_style(strategy: object) -> Style:
+    """Colour and marker of a strategy, the same on every machine and in every figure; None and NaN are 'unknown'."""
+    name = strategy if isinstance(strategy, str) and strategy else "unknown"
     if name in KNOWN:
         colour, marker = KNOWN[name]
     else:

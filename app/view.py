@@ -7,8 +7,8 @@ from dataclasses import dataclass
 __all__ = ["PHASE_WISHES", "SCALES", "X_AXES", "View", "from_params", "to_params"]
 
 X_AXES = {"step": "steps", "tokens": "tokens", "wall_time": "wall time"}
-PHASE_WISHES = {"auto": "automatic", "probe": "probe batch", "train": "training batches"}
-SCALES = {"auto": "automatic", "log": "log", "linear": "linear"}
+PHASE_WISHES = {"auto": "auto", "probe": "probe", "train": "train"}
+SCALES = {"auto": "auto", "log": "log", "linear": "linear"}
 
 
 @dataclass(frozen=True)

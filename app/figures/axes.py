@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Axis", "horizontal", "is_log", "joined", "missing_note"]
+__all__ = ["Axis", "horizontal", "is_log", "joined", "missing_note", "value_axis"]
 
 LOG_RATIO = 10**1.5
 """Values that span more than this are read on a log axis: below it a linear one shows the shape better."""
+
+
+FEW_DECADES = 2.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ def is_log(scale: str, values: Iterable[Sequence[float]]) -> bool:
     if scale == "log":
         return True
     return bool((flat > 0).all() and flat.max() / flat.min() > LOG_RATIO)
+
+
+def value_axis(values: Iterable[Sequence[float]], log: bool) -> dict[str, object]:
+    """Plotly's settings of a value axis: on few decades ticks at 1, 2 and 5, on many the decades."""
+    if not log:
+        return {"type": "linear"}
+    parts = [np.asarray(v, dtype=np.float64) for v in values]
+    flat = np.concatenate(parts) if parts else np.empty(0)
+    flat = flat[np.isfinite(flat) & (flat > 0)]
+    few = len(flat) > 0 and flat.max() / flat.min() < 10**FEW_DECADES
+    # With a format Plotly labels the ticks between decades in full: 20, not a small 2.
+    return {"type": "log", "dtick": "D2" if few else None, "tickformat": "~g" if few else None}
 
 
 def missing_note(nonfinite: int, hidden: int) -> str:

@@ -175,7 +175,7 @@ def _heatmap(info: Heat, cells: np.ndarray) -> go.Heatmap:
 
 def _colourbar(info: Heat) -> dict[str, object]:
     bar: dict[str, object] = {
-        "title": {"text": safe(info.value_title, 80), "side": "right"},
+        "title": {"text": safe(info.value_title, 80), "side": "right", "font": {"size": 13}},
         "thickness": 14,
         "outlinewidth": 0,
         "len": 1,

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from ..text import plotly as safe
 from ..theme import NONFINITE, Style, Theme
-from .axes import is_log, joined, missing_note
+from .axes import is_log, joined, missing_note, value_axis
 from .blank import blank_figure
 
 __all__ = ["Line", "Lines", "add_lines", "lines_alt", "lines_figure", "lines_info", "lines_table"]
@@ -75,11 +75,7 @@ def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, mark
         template=theme.template,
         hovermode="x unified",
         xaxis={"title": {"text": safe(info.x_title, 80)}},
-        yaxis={
-            "title": {"text": safe(info.y_title, 80)},
-            "type": "log" if info.log else "linear",
-            "dtick": 1 if info.log else None,
-        },
+        yaxis={"title": {"text": safe(info.y_title, 80)}, **value_axis([line.y for line in info.lines], info.log)},
         showlegend=True,
     )
     return figure

@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from ..text import plotly as safe
 from ..theme import Theme, run_styles
+from .axes import value_axis
 from .blank import blank_figure
 from .lines import Lines, add_lines, lines_table
 
@@ -42,8 +43,7 @@ def panels_figure(info: Panels, theme: Theme, nothing: str) -> go.Figure:
         named |= {line.label for line in new}
         figure.update_yaxes(
             title_text=safe(panel.y_title, 80),
-            type="log" if panel.log else "linear",
-            dtick=1 if panel.log else None,
+            **value_axis([line.y for line in panel.lines], panel.log),
             col=number,
         )
         figure.update_xaxes(

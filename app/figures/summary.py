@@ -82,13 +82,13 @@ COLUMNS: Mapping[str, str] = {
     "run": "Run",
     "step": "Step",
     "loss": "Last loss",
-    "growth": "Variance growth",
-    "slope": "Linear, per layer",
-    "r2": "R² linear",
-    "log_slope": "Exponential, per layer",
-    "log_r2": "R² exponential",
-    "gradient_ratio": "Gradient, deep / early half",
-    "kurtosis": "Largest kurtosis",
+    "growth": "Growth",
+    "slope": "Slope",
+    "r2": "R²",
+    "log_slope": "Log slope",
+    "log_r2": "Log R²",
+    "gradient_ratio": "Gradient deep/early",
+    "kurtosis": "Max kurtosis",
 }
 
 
@@ -116,8 +116,8 @@ def summary_table(info: Summary) -> pd.DataFrame:
 SUMMARY = Table(
     name="summary",
     title="Summary",
-    caption="Variance growth is fitted over layers 2 to L, linear and exponential; a gradient ratio of 1 means that "
-    "both halves of the depth receive gradients of the same size.",
+    caption="Growth is that of the variance over layers 2 to L: slope per layer of a linear fit, and of its logarithm; "
+    "a gradient ratio of 1 means that both halves of the depth receive gradients of the same size.",
     reads=("runs", "stack", "phase", "step"),
     query=summary_query,
     info=summary_info,

@@ -1,1 +1,11 @@
+"""The pages, one file each. A new page is a new file and a line here; the order is the order in the menu."""
 
+from .compare import COMPARE
+from .depth import DEPTH
+from .heatmap import HEATMAP
+from .page import Page
+from .runs import RUNS
+
+__all__ = ["PAGES", "Page"]
+
+PAGES: tuple[Page, ...] = (RUNS, DEPTH, HEATMAP, COMPARE)

@@ -1,0 +1,62 @@
+"""The controls of pages that show a metric: which one, measured where, at which step."""
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from .scene import Scene
+from .text import labels, markdown, plain, short, site_words
+from .view import View
+from .widgets import pick, slide
+
+__all__ = ["metric_controls", "metric_heading", "step_control"]
+
+
+def metric_controls(scene: Scene, view: View) -> View:
+    """Two drop-downs, the second with the sites that have the metric; the view as it is when nothing was measured."""
+    sites = scene.sites()
+    sites = sites[sites["stack"] == view.stack] if (sites["stack"] == view.stack).any() else sites
+    if sites.empty:
+        return view
+    left, right = st.columns(2)
+    with left:
+        metric = pick("metric", "Metric", _titles(sites), view.metric)
+    with right:
+        places = [str(site) for site in dict.fromkeys(sites.loc[sites["metric"] == metric, "site"])]
+        site = pick("site", "Measured at", labels_of_sites(places), view.site)
+    return replace(view, metric=metric, site=site, stack=str(sites["stack"].iloc[0]))
+
+
+def _titles(sites: pd.DataFrame) -> dict[str, str]:
+    """Metric -> label, in the order of the table of metrics."""
+    pairs = sites.drop_duplicates("metric")
+    names = [str(name) for name in pairs["metric"]]
+    titles = [short(t) if isinstance(t, str) and t else short(n) for n, t in zip(names, pairs["title"], strict=True)]
+    unique = labels(
+        [
+            f"{title}" if titles.count(title) == 1 else f"{title}, {name}"
+            for title, name in zip(titles, names, strict=True)
+        ]
+    )
+    return dict(zip(names, unique.values(), strict=True))
+
+
+def labels_of_sites(sites: list[str]) -> dict[str, str]:
+    """Site -> 'block output (resid_post)'."""
+    return {site: f"{site_words(site)} ({plain(site)})" if site_words(site) != site else plain(site) for site in sites}
+
+
+def metric_heading(scene: Scene, view: View) -> str:
+    """What the page shows, as Markdown: 'Variance, block output'."""
+    known = scene.metrics()
+    title = known.loc[known["name"] == view.metric, "title"]
+    return markdown(f"{title.iloc[0] if len(title) else view.metric}, {site_words(view.site)}")
+
+
+def step_control(scene: Scene, view: View, runs: tuple[str, ...]) -> View:
+    """A slider over the steps at which any of `runs` was sampled."""
+    phase = "train" if view.phase == "auto" else view.phase
+    steps = scene.steps(phase, runs)
+    newest = f"newest ({steps[-1]:,})" if steps else "newest"
+    return replace(view, step=slide("step", "Step", steps, view.step, newest))

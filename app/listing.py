@@ -1,0 +1,68 @@
+"""The table of runs as people read it: newest first, states as words, progress where the run told its length."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from .text import plain
+from .theme import NONFINITE, strategy_style
+
+__all__ = ["coloured", "listing"]
+
+STATE_COLOURS = {"running": "#0072B2", "stalled": "#B8860B", "interrupted": "#B8860B", "failed": NONFINITE}
+"""For the states that ask for attention; a finished run stays plain."""
+
+LENGTHS = ("steps", "max_steps", "total_steps", "num_steps")
+"""Names under which a run's config may say how many steps it is going to take."""
+
+
+def listing(runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `run_table`, oldest first, as the table on screen, newest first."""
+    frame = runs.iloc[::-1]
+    table = pd.DataFrame(
+        {
+            "State": [plain(status) for status in frame["status"]],
+            "Strategy": [plain(s) if isinstance(s, str) and s else "unknown" for s in frame["strategy"]],
+            "Run": [plain(run) for run in frame["run"]],
+            "Layers": frame["n_layers"].astype("Int64").to_numpy(),
+            "Steps": frame["last_step"].astype("Int64").to_numpy(),
+            "Progress": [_progress(row) for row in frame[["status", "last_step", "config"]].to_dict("records")],
+            "Last loss": frame["last_loss"].to_numpy(),
+            "Lowest loss": frame["min_loss"].to_numpy(),
+            "NaN or Inf": frame["nonfinite"].astype("Int64").to_numpy(),
+            "Tokens": frame["tokens"].astype("Int64").to_numpy(),
+            "Parameters": frame["n_params"].astype("Int64").to_numpy(),
+            "Seed": frame["seed"].astype("Int64").to_numpy(),
+            "Started (UTC)": frame["started_at"].to_numpy(),
+        }
+    )
+    return table.reset_index(drop=True)
+
+
+def coloured(table: pd.DataFrame) -> Styler:
+    """The listing with states and strategies in their colours."""
+    style = table.style.map(lambda name: f"color: {strategy_style(name).colour}; font-weight: 600", subset=["Strategy"])
+    return style.map(lambda state: f"color: {STATE_COLOURS.get(state, 'inherit')}", subset=["State"])
+
+
+def _progress(row: Mapping[str, object]) -> float:
+    """Share of the planned steps that is done, 0 to 1; NaN when the config tells no length."""
+    length = _length(row["config"])
+    step = row["last_step"]
+    if length is None or step is None or pd.isna(step):
+        return float("nan")
+    return float(np.clip((int(str(step)) + 1) / length, 0.0, 1.0))
+
+
+def _length(config: object) -> int | None:
+    try:
+        told = json.loads(config) if isinstance(config, str) else config
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(told, Mapping):
+        return None
+    found = (told.get(name) for name in LENGTHS)
+    return next((n for n in found if isinstance(n, int) and not isinstance(n, bool) and n > 0), None)

@@ -1,0 +1,26 @@
+"""Following runs that are being trained: look every 2 seconds, redraw only when the store has something new."""
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+import streamlit as st
+
+__all__ = ["follow", "still_running"]
+
+SECONDS = 2.0
+
+
+def follow(changed: Callable[[], bool]) -> None:
+    """Rerun the page as soon as `changed()`, which is asked every 2 seconds while the page is open."""
+
+    @st.fragment(run_every=SECONDS)
+    def tick() -> None:
+        if changed():
+            st.rerun()
+
+    tick()
+
+
+def still_running(runs: pd.DataFrame, shown: Iterable[str]) -> bool:
+    """Whether any of the runs `shown` is being trained now."""
+    return bool((runs["run"].isin(list(shown)) & (runs["status"] == "running")).any())

@@ -1,0 +1,101 @@
+"""What every page is given: the store, the view, the runs, and frames fetched once per content of the store."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import streamlit as st
+
+from depthscope.store import Store, StoreBusy, metric_sites, open_store, sampled_steps
+
+from .figures import FIGURES, TABLES, Drawn, Figure, Table
+from .theme import Theme
+from .view import View
+
+__all__ = ["Scene", "revision"]
+
+R = TypeVar("R", bound=Drawn)
+KEPT = 64
+"""Frames a session remembers for the moments when the database is busy."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One run of the script."""
+
+    store: Store
+    view: View
+    runs: pd.DataFrame
+    """The rows of `run_table`, all runs of the store."""
+    theme: Theme
+    busy: list[str] = field(default_factory=list)
+    """What the store said where it was busy and a frame we had is shown instead."""
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The rows of the runs on screen, in the view's order."""
+        rows = self.runs.set_index("run", drop=False)
+        return rows.loc[[run for run in self.view.runs if run in rows.index]]
+
+    def record(self, figure: Figure[R] | Table[R], view: View) -> R:
+        """The record of a figure or table for a view."""
+        return figure.info(self._frame(figure.name, view.keep(figure.reads)), view)
+
+    def sites(self) -> pd.DataFrame:
+        """What was measured of the runs on screen: `metric_sites`."""
+        return self._frame("metric_sites", self.view.keep(["runs"]))
+
+    def steps(self, phase: str, runs: tuple[str, ...]) -> tuple[int, ...]:
+        """Steps at which any of `runs` was sampled, ascending."""
+        frame = self._frame("sampled_steps", View(runs=runs, phase=phase))
+        return tuple(sorted({int(step) for step in frame["step"]}))
+
+    def metrics(self) -> pd.DataFrame:
+        """What the metrics mean: the table `metrics`."""
+        return self._frame("metrics", self.view.keep(["runs"]))
+
+    def _frame(self, name: str, view: View) -> pd.DataFrame:
+        """A frame of the present content; while the database is busy the last one. Raises StoreBusy without one."""
+        try:
+            frame = _fetch(str(self.store.path), name, view, revision(self.runs, view.runs))
+        except StoreBusy as busy:
+            last = _last().get((name, view))
+            if last is None:
+                raise
+            self.busy.append(str(busy))
+            return last
+        _last()[name, view] = frame
+        while len(_last()) > KEPT:
+            _last().popitem(last=False)
+        return frame
+
+
+def _last() -> OrderedDict[tuple[str, View], pd.DataFrame]:
+    frames: OrderedDict[tuple[str, View], pd.DataFrame] = st.session_state.setdefault("_frames", OrderedDict())
+    return frames
+
+
+def revision(runs: pd.DataFrame, shown: Sequence[str]) -> str:
+    """A short text that changes when the content of the runs `shown` does: their newest steps and states."""
+    rows = runs[runs["run"].isin(list(shown))]
+    content = rows[["run", "status", "last_step"]].astype(str).to_csv(index=False)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _fetch(path: str, name: str, view: View, revision_of_content: str) -> pd.DataFrame:
+    """One query. Never cached on a frame: Streamlit hashes a sample of large ones."""
+    store = open_store(Path(path))
+    drawn: dict[str, Any] = {**FIGURES, **TABLES}
+    if name in drawn:
+        frame: pd.DataFrame = drawn[name].query(store, view)
+        return frame
+    if name == "metric_sites":
+        return metric_sites(store, view.runs)
+    if name == "sampled_steps":
+        return sampled_steps(store, view.runs, view.phase)
+    return store.metrics()

@@ -1,0 +1,105 @@
+"""The frame around every page: store, navigation, sidebar, live refresh.
+
+Every widget is drawn by the entry script, never inside a page that Streamlit runs: Streamlit ties the value of a widget
+to the page that drew it, and loses it on a change of page.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from depthscope.store import DepthscopeError, Store, StoreBusy, default_store, open_store, run_table
+
+from .live import follow, still_running
+from .pages import PAGES, Page
+from .scene import Scene, revision
+from .sidebar import live_toggle, newest_runs, sidebar
+from .style import ICON, PAGE_STYLE
+from .text import markdown
+from .theme import DARK, LIGHT
+from .url import pull, push
+from .welcome import welcome
+
+__all__ = ["shell"]
+
+
+def shell(first: str = "runs") -> None:
+    """Draw the dashboard; `first` names the page that a bare address opens."""
+    st.set_page_config(page_title="depthscope", page_icon=ICON, layout="wide")
+    st.html(PAGE_STYLE)
+    page = _navigation(first)
+    path = Path(os.environ.get("DEPTHSCOPE_STORE") or default_store())
+    try:
+        store = open_store(path)
+        runs = _runs(store)
+    except StoreBusy as busy:
+        st.warning(f"The store is busy, trying again every 2 seconds. {markdown(busy)}", icon=":material/hourglass:")
+        follow(lambda: _has_runs(path))
+    except DepthscopeError as error:
+        welcome(path, str(error))
+        follow(lambda: _has_runs(path))
+    else:
+        _draw(page, store, runs)
+
+
+def _navigation(first: str) -> Page:
+    """The page of the address. Its function does nothing: `_draw` draws it, see above."""
+    pages = [
+        st.Page(_nothing(page.name), title=page.title, icon=page.icon, url_path=page.name, default=page.name == first)
+        for page in PAGES
+    ]
+    chosen = st.navigation(pages)
+    chosen.run()
+    return next(page for page, drawn in zip(PAGES, pages, strict=True) if drawn == chosen)
+
+
+def _nothing(name: str) -> Callable[[], None]:
+    def page() -> None:
+        """Drawn by the entry script."""
+
+    page.__name__ = name
+    return page
+
+
+def _runs(store: Store) -> pd.DataFrame:
+    """The table of runs, oldest first; the last one we had while the database is busy. Raises StoreBusy without one."""
+    try:
+        frame = run_table(store).sort_values(["started_at", "run"], kind="stable", ignore_index=True)
+    except StoreBusy:
+        if "_runs" not in st.session_state:
+            raise
+        return pd.DataFrame(st.session_state["_runs"])
+    st.session_state["_runs"] = frame
+    return frame
+
+
+def _draw(page: Page, store: Store, runs: pd.DataFrame) -> None:
+    if runs.empty:
+        welcome(store.path, "The store has no runs yet.")
+        follow(lambda: _has_runs(store.path))
+        return
+    view = sidebar(pull(), runs, store.path)
+    scene = Scene(store, view, runs, DARK if st.context.theme.type == "dark" else LIGHT)
+    st.header(page.title, anchor=False)
+    notice = st.empty()
+    try:
+        view = page.draw(scene)
+    except StoreBusy as busy:
+        scene.busy.append(str(busy))
+    push(replace(view, runs=() if view.runs == newest_runs(runs) else view.runs))
+    if scene.busy:
+        notice.caption(f":material/hourglass: Showing the last frame: {markdown(scene.busy[0])}")
+    if still_running(runs, view.runs) and live_toggle():
+        seen = revision(runs, runs["run"])
+        follow(lambda: revision(_runs(store), runs["run"]) != seen)
+
+
+def _has_runs(path: Path) -> bool:
+    try:
+        return not run_table(open_store(path)).empty
+    except DepthscopeError:
+        return False

@@ -1,0 +1,69 @@
+"""The choices that hold on every page: which runs, which batch, what the axes count."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from .style import chip_style
+from .text import labels, markdown
+from .theme import strategy_style
+from .url import WIDGET
+from .view import PHASE_WISHES, SCALES, X_AXES, View
+from .widgets import choice, remember
+
+__all__ = ["NEWEST", "live_toggle", "newest_runs", "sidebar"]
+
+NEWEST = 8
+"""Runs on screen before anyone has chosen: more lines than that cannot be told apart."""
+
+PHASE_HELP = (
+    "auto: comparisons of runs use the held-out probe batch where every run has one, because dropout, data order and "
+    "schedule confound training batches; one run over time uses its training batches."
+)
+
+
+def newest_runs(runs: pd.DataFrame) -> tuple[str, ...]:
+    """The runs on screen before anyone has chosen; `runs` is oldest first."""
+    return tuple(str(run) for run in runs["run"].iloc[-NEWEST:])
+
+
+def sidebar(view: View, runs: pd.DataFrame, path: Path) -> View:
+    """Draw the sidebar; the view with its choices made and its runs named, in the order of `runs`."""
+    with st.sidebar:
+        chosen = _runs(view, runs)
+        x = choice("x", "Horizontal axis", X_AXES, view.x)
+        scale = choice("scale", "Value axis", SCALES, view.scale)
+        phase = choice("phase", "Measured on", PHASE_WISHES, view.phase, help=PHASE_HELP)
+        st.caption(f"Store: {markdown(path)}")
+    return replace(view, runs=chosen, x=x, scale=scale, phase=phase)
+
+
+def _runs(view: View, runs: pd.DataFrame) -> tuple[str, ...]:
+    names = [str(run) for run in runs["run"]]
+    newest = newest_runs(runs)
+    _follow_newest(newest)
+    wanted = [run for run in view.runs if run in names] or list(newest)
+    key = remember("runs", wanted, lambda value: set(value) <= set(names))
+    shown = labels(names)
+    chosen = st.multiselect("Runs", names, key=key, format_func=shown.__getitem__, placeholder="Choose runs")
+    strategies = dict(zip(names, runs["strategy"], strict=True))
+    st.html(chip_style([strategy_style(strategies[run]).colour for run in chosen]))
+    if len(names) > len(chosen):
+        st.caption(f"{len(chosen)} of {len(names):,} runs")
+    return tuple(run for run in names if run in set(chosen))
+
+
+def _follow_newest(newest: tuple[str, ...]) -> None:
+    """Whoever shows the newest runs gets the newer ones as they appear."""
+    before = st.session_state.get("_newest")
+    if before is not None and before != newest and tuple(st.session_state.get(f"{WIDGET}runs", ())) == before:
+        st.session_state[f"{WIDGET}runs"] = list(newest)
+    st.session_state["_newest"] = newest
+
+
+def live_toggle() -> bool:
+    """Whether running runs are followed; off keeps the zoom of the charts."""
+    with st.sidebar:
+        return st.toggle("Follow live", value=True, key="live", help="Off: the charts stand still and keep their zoom.")

@@ -1,0 +1,32 @@
+"""The little CSS that Streamlit's theme does not reach: our own words and colours only, never a name from a store."""
+
+from collections.abc import Sequence
+
+__all__ = ["ICON", "PAGE_STYLE", "chip_style"]
+
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0072B2"/>'
+    '<path d="M3 12.5 6 9.5 9 8 13 3.5" fill="none" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>'
+)
+"""The browser tab's picture, drawn here: Streamlit fetches its own icons for it from the network."""
+
+PAGE_STYLE = """<style>
+.stMainBlockContainer { padding: 2.6rem 3rem 3rem; }
+.stMainBlockContainer h2 { padding: 0 0 0.25rem; font-size: 1.75rem; }
+.stMainBlockContainer h3 { padding: 0.75rem 0 0; font-size: 1.2rem; }
+[data-testid="stSidebarHeader"] { height: 2.5rem; min-height: 2.5rem; margin-bottom: 0; }
+[data-testid="stSidebarUserContent"] { padding-top: 0.25rem; }
+[data-testid="stSidebar"] [data-testid="stMultiSelect"] [role="group"] { max-height: none; }
+[data-testid="stMultiSelect"] [data-tag] {
+  background: rgba(127, 132, 148, 0.16); color: inherit; border-left: 4px solid transparent; max-width: 100%;
+}
+</style>"""
+
+
+def chip_style(colours: Sequence[str]) -> str:
+    """The n-th chosen run in the sidebar carries the n-th colour: the list of runs is the key to every chart."""
+    rules = (
+        f'[data-testid="stSidebar"] [data-tag-index="{n}"] {{ border-left-color: {colour} !important; }}'
+        for n, colour in enumerate(colours)
+    )
+    return f"<style>{' '.join(rules)}</style>"

@@ -1,0 +1,37 @@
+"""A table of numbers that are better read than drawn, with its caption and CSV."""
+
+import streamlit as st
+
+from .figures import AnyTable
+from .scene import Scene
+from .text import file_name, markdown
+from .theme import strategy_style
+from .view import View
+
+__all__ = ["summary_view"]
+
+FOUR_DIGITS = st.column_config.NumberColumn(format="%.4g")
+
+
+def summary_view(scene: Scene, table: AnyTable, view: View) -> None:
+    """Show `table` for a view; the strategy is written in its colour."""
+    record = scene.record(table, view)
+    st.subheader(table.title, anchor=False)
+    st.caption(f"{table.caption} {markdown(record.note, 500)}".strip())
+    if record.empty:
+        st.caption("These runs have no profiles yet.")
+        return
+    frame = table.table(record)
+    coloured = frame.style.map(
+        lambda name: f"color: {strategy_style(name).colour}; font-weight: 600", subset=["Strategy"]
+    )
+    numbers = {name: FOUR_DIGITS for name in frame.columns if frame[name].dtype.kind == "f"}
+    st.dataframe(coloured, hide_index=True, column_config=numbers, alt=f"{table.title}: one row a run")
+    st.download_button(
+        "Download CSV",
+        lambda: frame.to_csv(index=False).encode("utf-8", "replace"),
+        file_name=file_name(f"depthscope {table.name}", ".csv"),
+        mime="text/csv",
+        key=f"csv-{table.name}",
+        icon=":material/download:",
+    )

@@ -1,0 +1,35 @@
+"""The view in the URL, so that a link, a reload and the Back button show what was on screen.
+
+Streamlit's own binding of widgets to the query loses values on a change of page, so this keeps them by hand: `pull`
+before the first widget, `push` after the last. The menu clears the query; the view then comes from the session.
+"""
+
+import streamlit as st
+
+from .view import View, from_params, to_params
+
+__all__ = ["WIDGET", "pull", "push"]
+
+WIDGET = "view."
+"""Prefix of the session keys of widgets that show a field of the view."""
+
+
+def pull() -> View:
+    """The view to show: the URL's when it is not the one we wrote (first load, link, Back), else the session's."""
+    asked = {name: st.query_params.get_all(name) for name in st.query_params}
+    written = st.session_state.get("_written")
+    if written is None or (asked and asked != written):
+        for key in [key for key in st.session_state if str(key).startswith(WIDGET)]:
+            del st.session_state[key]
+        st.session_state["_view"] = from_params(asked)
+    view: View = st.session_state["_view"]
+    return view
+
+
+def push(view: View) -> None:
+    """Remember the view and write what differs from the defaults into the URL."""
+    params = to_params(view)
+    st.session_state["_view"] = view
+    st.session_state["_written"] = params
+    if {name: st.query_params.get_all(name) for name in st.query_params} != params:
+        st.query_params.from_dict(params)
