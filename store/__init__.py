@@ -1,1 +1,56 @@
+"""Numbers of training runs: written by training processes, folded into DuckDB, read as frames.
 
+Needs neither torch nor streamlit. The names below are the face; everything else may change.
+"""
+
+from .errors import (
+    BundleInvalid,
+    DepthscopeError,
+    NotAStore,
+    RunMissing,
+    RunNameTaken,
+    StoreBusy,
+    StoreMissing,
+    StoreTooNew,
+)
+from .ingest import IngestResult, ingest, start_ingest
+from .layout import default_store
+from .queries import depth_profile, layer_series, layer_step, metric_sites, run_table, sampled_steps, series
+from .reader import Store, open_store
+from .records import Event, Layer, LayerStats, Massive, Metric, Record, RunInfo, Scalar, Step
+from .spool import RunWriter, open_run
+
+__all__ = [
+    "BundleInvalid",
+    "DepthscopeError",
+    "Event",
+    "IngestResult",
+    "Layer",
+    "LayerStats",
+    "Massive",
+    "Metric",
+    "NotAStore",
+    "Record",
+    "RunInfo",
+    "RunMissing",
+    "RunNameTaken",
+    "RunWriter",
+    "Scalar",
+    "Step",
+    "Store",
+    "StoreBusy",
+    "StoreMissing",
+    "StoreTooNew",
+    "default_store",
+    "depth_profile",
+    "ingest",
+    "layer_series",
+    "layer_step",
+    "metric_sites",
+    "open_run",
+    "open_store",
+    "run_table",
+    "sampled_steps",
+    "series",
+    "start_ingest",
+]

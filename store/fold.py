@@ -1,0 +1,106 @@
+"""One transaction that takes segments into the database: rows, new metric columns, and the writers' high-water marks."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import duckdb
+
+from .layout import Segment
+from .merge import merged_sql, replaced_sql, spooled_sql
+from .schema import KEYS, quote, stepped_tables
+from .tail import Tail, above_marks, load_tail
+
+__all__ = ["Folded", "fold"]
+
+
+class Folded(NamedTuple):
+    """How many segments went in, which files may be removed, and the names of those that were torn."""
+
+    folded: int
+    finished: tuple[Segment, ...]
+    torn: tuple[str, ...]
+
+
+def fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> Folded:
+    """Take segments in, in one transaction. Torn ones are kept as `*.torn` and leave an event behind."""
+    connection.execute("BEGIN")
+    try:
+        done = _fold(connection, segments)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return done
+
+
+def _fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> Folded:
+    fresh = above_marks(connection, "", segments)
+    readable = _readable(fresh)
+    if not readable:
+        return Folded(0, tuple(s for s in segments if s not in fresh), ())
+    tail = load_tail(connection, "", readable)
+    for name in tail.layer_stats:
+        if name.lower() not in tail.source.stored:
+            connection.execute(f"ALTER TABLE layer_stats ADD COLUMN {quote(name)} FLOAT")
+    present = {row[0] for row in connection.execute("SELECT DISTINCT _table FROM spool_rows").fetchall()}
+    _fold_stepped(connection, tail, present)
+    _fold_keyed(connection, tail, present)
+    connection.execute(
+        "INSERT OR REPLACE INTO high_water BY NAME "
+        "SELECT _attempt AS attempt, _rank AS rank, max(_seq) AS seq FROM spool_rows GROUP BY ALL"
+    )
+    for segment in tail.torn:
+        _set_aside(connection, segment)
+    left = [s for s in fresh if s not in readable]
+    finished = tuple(s for s in segments if s not in left and s not in tail.torn)
+    return Folded(len(readable) - len(tail.torn), finished, tuple(s.path.name for s in tail.torn))
+
+
+def _readable(segments: Sequence[Segment]) -> list[Segment]:
+    """Without those that the system does not let us read now, and without what their writers wrote after them."""
+    stuck: dict[tuple[str, int], int] = {}
+    for segment in segments:
+        try:
+            segment.path.open("rb").close()
+        except OSError:
+            stuck.setdefault((segment.attempt, segment.rank), segment.seq)
+    return [s for s in segments if s.seq < stuck.get((s.attempt, s.rank), s.seq + 1)]
+
+
+def _fold_stepped(connection: duckdb.DuckDBPyConnection, tail: Tail, present: set[str]) -> None:
+    resumed = connection.execute(
+        "SELECT count(*) FROM attempt_cutoffs AS n JOIN attempts AS a ON a.run = n.run WHERE NOT n.stored"
+    ).fetchall()[0][0]
+    for table in stepped_tables():
+        if resumed:
+            connection.execute(f"DELETE FROM {quote(table)} WHERE {replaced_sql(quote(table))}")
+        if table in present:
+            columns = tail.columns(table)
+            names = ", ".join(quote(name) for name in columns)
+            connection.execute(f"INSERT INTO {quote(table)} ({names}) {spooled_sql(table, columns, tail.source)}")
+
+
+def _fold_keyed(connection: duckdb.DuckDBPyConnection, tail: Tail, present: set[str]) -> None:
+    for table, key in KEYS.items():
+        if table not in present:
+            continue
+        columns = tail.columns(table)
+        keys = f"({', '.join(key)})"
+        touched = f"SELECT {keys} FROM spool_rows WHERE _table = '{table}'"
+        merged = f"SELECT * FROM ({merged_sql(table, columns, tail.source)}) WHERE {keys} IN ({touched})"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE merged AS {merged}")
+        names = ", ".join(quote(name) for name in columns)
+        if table != "runs":
+            connection.execute(f"DELETE FROM {table} WHERE {keys} IN (SELECT {keys} FROM merged)")
+        verb = "INSERT OR REPLACE" if table == "runs" else "INSERT"
+        connection.execute(f"{verb} INTO {table} ({names}) SELECT {names} FROM merged")
+
+
+def _set_aside(connection: duckdb.DuckDBPyConnection, segment: Segment) -> None:
+    aside = segment.path.with_suffix(".torn")
+    segment.path.rename(aside)
+    connection.execute(
+        "INSERT INTO events BY NAME SELECT a.run, r.last_step AS step, 'dropped' AS kind, ? AS text "
+        "FROM attempts AS a LEFT JOIN runs AS r ON r.run = a.run WHERE a.attempt = ?",
+        [f"segment {segment.path.name} is torn and was set aside as {aside.name}", segment.attempt],
+    )

@@ -1,0 +1,149 @@
+"""Segments -> database, exactly once: one process at a time folds what lies in the spool, then removes it.
+
+    python -m depthscope.store.ingest STORE
+
+The rows and the high-water marks of their writers go in with one transaction; only after it are the segments unlinked. A
+process killed in between leaves segments below the marks, which readers skip and the next ingest removes.
+"""
+
+import fcntl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from .connect import Deadline, opened
+from .errors import DepthscopeError, StoreBusy
+from .fold import fold
+from .layout import Layout, default_store, fsync_folder, list_segments
+from .reader import check_version
+from .schema import SCHEMA_VERSION, schema_sql
+from .views import make_views, views_outdated
+
+__all__ = ["IngestResult", "create_database", "fold_all", "ingest", "only_one", "start_ingest"]
+
+_PATIENCE = 3.0  # seconds; readers hold the file for less, and whoever holds it longer is not worth waiting for
+_AT_ONCE = 1_000  # segments in one transaction
+_STALE_DRAFT = 24 * 3600.0  # seconds after which a half-written file is nobody's
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingest did: segments folded, segments that were torn and set aside (`*.torn`), and why it gave up, if so."""
+
+    folded: int = 0
+    torn: tuple[str, ...] = ()
+    skipped: str | None = None
+
+
+def start_ingest(path: Path | str | None = None) -> None:
+    """Ingest in a process of its own, which outlives this one. Returns at once and never raises."""
+    # -P: a file duckdb.py in the user's folder must not stand in for the library. -W: the face has imported the module.
+    flags = ["-P", "-W", "ignore::RuntimeWarning:runpy", "-m", "depthscope.store.ingest"]
+    try:
+        child = subprocess.Popen(
+            [sys.executable, *flags, str(path if path is not None else default_store())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return
+    try:
+        threading.Thread(target=child.wait, name="depthscope-ingest", daemon=True).start()
+    except RuntimeError:  # no new threads while the interpreter ends
+        child.returncode = 0  # nobody will ask for it
+
+
+def ingest(path: Path | str | None = None) -> IngestResult:
+    """Fold every complete segment of a store into its database.
+
+    Gives up quietly (`skipped` says why) when another ingest runs or another process holds the database: nothing is lost,
+    readers see the segments. Raises StoreMissing, NotAStore, StoreTooNew.
+    """
+    layout = Layout(Path(path if path is not None else default_store()).absolute())
+    layout.check()
+    with only_one(layout) as alone:
+        if not alone:
+            return IngestResult(skipped="another ingest is running")
+        try:
+            return fold_all(layout, Deadline(_PATIENCE))
+        except StoreBusy as busy:
+            return IngestResult(skipped=str(busy))
+
+
+def fold_all(layout: Layout, deadline: Deadline) -> IngestResult:
+    """Fold everything; the caller holds the lock. StoreBusy past the deadline."""
+    layout.create()
+    create_database(layout)
+    _sweep(layout)
+    result = IngestResult()
+    segments = list_segments(layout.spool)
+    for start in range(0, len(segments), _AT_ONCE):
+        part = segments[start : start + _AT_ONCE]
+        with opened(layout.database, deadline, read_only=False) as connection:
+            check_version(connection, layout)
+            done = fold(connection, part)
+        for segment in done.finished:
+            segment.path.unlink(missing_ok=True)
+        result = IngestResult(result.folded + done.folded, result.torn + done.torn)
+    _keep_views(layout, deadline)
+    return result
+
+
+def create_database(layout: Layout) -> None:
+    """Make an empty database where there is none; whoever sees the file sees it with its tables."""
+    if layout.database.exists():
+        return
+    draft = layout.database.with_suffix(".new")
+    for left_over in (draft, draft.with_name(f"{draft.name}.wal")):
+        left_over.unlink(missing_ok=True)
+    with duckdb.connect(str(draft), config={"storage_compatibility_version": "v1.2.0"}) as connection:
+        connection.execute(schema_sql())
+        connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
+    draft.rename(layout.database)
+    fsync_folder(layout.root)
+
+
+def _keep_views(layout: Layout, deadline: Deadline) -> None:
+    """Make the all_<table> views anew when the store has moved or has new columns."""
+    with opened(layout.database, deadline, read_only=True) as connection:
+        if not views_outdated(connection, layout):
+            return
+    with opened(layout.database, deadline, read_only=False) as connection:
+        make_views(connection, layout)
+
+
+@contextmanager
+def only_one(layout: Layout) -> Iterator[bool]:
+    """Hold ingest.lock; False when another process does."""
+    with layout.lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def _sweep(layout: Layout) -> None:
+    """Remove drafts of writers that died long ago."""
+    for draft in layout.spool.glob("*.tmp"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > _STALE_DRAFT:
+                draft.unlink()
+
+
+if __name__ == "__main__":
+    try:
+        outcome = ingest(sys.argv[1] if len(sys.argv) > 1 else None)
+    except DepthscopeError as error:
+        sys.exit(f"{error}")
+    print(outcome.skipped or f"{outcome.folded} segments folded, {len(outcome.torn)} torn")

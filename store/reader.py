@@ -1,0 +1,237 @@
+"""The read side: the database and the segments not yet folded into it, as one.
+
+Every query opens the database read-only and briefly. The order matters: first the database is opened, which keeps any
+ingest from committing, then the spool is listed. So each row is seen exactly once, in the one place or in the other.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from .connect import Deadline, opened
+from .errors import DepthscopeError, NotAStore, StoreBusy, StoreTooNew
+from .layout import Layout, default_store, list_segments
+from .merge import merged_sql
+from .schema import SCHEMA_VERSION, base_columns, quote, schema_sql
+from .tail import Tail, above_marks, load_tail
+
+__all__ = ["Question", "Steps", "Store", "ask", "check_version", "open_store", "union", "where_sql"]
+
+Names = str | Iterable[str] | None
+Steps = tuple[int | None, int | None]
+Question = tuple[str, list[Any]]
+
+_READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+
+
+def open_store(path: Path | str | None = None) -> "Store":
+    """The store at `path` (default: `$DEPTHSCOPE_STORE`, else `./depthscope-runs`), or the one whose database is `path`.
+
+    Raises StoreMissing, NotAStore, StoreTooNew; StoreBusy when another process holds the database.
+    """
+    root = Path(path if path is not None else default_store()).absolute()
+    layout = Layout(root.parent if root.name == Layout(root).database.name and root.is_file() else root)
+    layout.check()
+    store = Store(layout.root)
+    if layout.database.exists():
+        with opened(layout.database, Deadline(store.patience), read_only=True) as connection:
+            check_version(connection, layout)
+    return store
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store to read. Frames hold NaN for NULL (not measured) and for NaN (measured); in SQL the two are apart.
+
+    `patience`: seconds that a query tries to open the database before it raises StoreBusy.
+    """
+
+    path: Path
+    patience: float = 5.0
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
+        """The answer to one SELECT over the tables of schema.sql. It can read the store and nothing else.
+
+        Raises StoreBusy past the deadline, DepthscopeError for a statement that is wrong or not a SELECT.
+        """
+        with union(Layout(self.path), self.patience) as (connection, _):
+            try:
+                statements = connection.extract_statements(query)
+                if [statement.type in _READS for statement in statements] != [True]:
+                    raise DepthscopeError("expected one SELECT statement, got something else; a store is only read")
+                _shut(connection)
+                return connection.execute(query, params if isinstance(params, Mapping) else list(params)).df()
+            except duckdb.Error as error:
+                raise DepthscopeError(f"the query failed: {str(error).splitlines()[0]}") from error
+
+    def runs(self) -> pd.DataFrame:
+        """One row a run."""
+        return self._rows("runs", order="started_at, run")
+
+    def attempts(self) -> pd.DataFrame:
+        """One row a watch() of a run."""
+        return self._rows("attempts", order="attempt")
+
+    def metrics(self) -> pd.DataFrame:
+        """What each column of layer_stats means."""
+        return self._rows("metrics", order="name")
+
+    def layers(self, runs: Names = None) -> pd.DataFrame:
+        """The blocks of each run's model."""
+        return self._rows("layers", order="run, stack, layer", run=runs)
+
+    def events(self, runs: Names = None) -> pd.DataFrame:
+        """Resumes, phases, warnings."""
+        return self._rows("events", order="run, step", run=runs)
+
+    def layer_stats(
+        self,
+        runs: Names = None,
+        site: Names = None,
+        phase: Names = None,
+        layers: int | Iterable[int] | None = None,
+        columns: Iterable[str] | None = None,
+        steps: Steps = (0, None),
+    ) -> pd.DataFrame:
+        """Metrics per run, step, phase, stack, layer and site; `steps` are the first and the last, both included.
+
+        `columns` picks metrics (default: all); one that no run has comes as an empty column.
+        """
+        return self._rows(
+            "layer_stats",
+            order="run, stack, site, layer, step, phase",
+            columns=columns,
+            steps=steps,
+            run=runs,
+            site=site,
+            phase=phase,
+            layer=layers,
+        )
+
+    def massive(self, runs: Names = None, phase: Names = None, steps: Steps = (0, None)) -> pd.DataFrame:
+        """The largest activations of each block output."""
+        return self._rows("massive", order="run, step, phase, stack, layer, rank", steps=steps, run=runs, phase=phase)
+
+    def steps(self, runs: Names = None, columns: Iterable[str] | None = None, steps: Steps = (0, None)) -> pd.DataFrame:
+        """One row an optimizer step; `columns` picks from loss, lr, tokens, ... (default: all)."""
+        return self._rows("steps", order="run, step", columns=columns, steps=steps, run=runs)
+
+    def scalars(self, runs: Names = None, name: Names = None) -> pd.DataFrame:
+        """What the user logged by name."""
+        return self._rows("scalars", order="run, name, step", run=runs, name=name)
+
+    def _rows(
+        self,
+        table: str,
+        *,
+        order: str,
+        columns: Iterable[str] | None = None,
+        steps: Steps = (None, None),
+        **filters: Any,
+    ) -> pd.DataFrame:
+        where, params = where_sql(steps, filters)
+
+        def make(metrics: Mapping[str, str]) -> Question:
+            known = metrics if table == "layer_stats" else base_columns()[table]
+            chosen = _chosen(known, table, columns)
+            return f"SELECT {chosen} FROM {table} WHERE {where} ORDER BY {order}", params
+
+        return ask(self, make)
+
+
+def ask(store: Store, make: Callable[[Mapping[str, str]], Question]) -> pd.DataFrame:
+    """The answer to a question of ours, which `make` puts when it is told the columns of layer_stats (name -> type)."""
+    with union(Layout(store.path), store.patience) as (connection, tail):
+        sql, params = make(tail.layer_stats)
+        return connection.execute(sql, params).df()
+
+
+def _chosen(known: Mapping[str, str], table: str, columns: Iterable[str] | None) -> str:
+    """The select list. Names come from users: they are quoted, and a column that is not there is NULL."""
+    if columns is None:
+        return ", ".join(quote(name) for name in known)
+    lower = {name.lower() for name in known}
+    keys = [name for name in ("run", "step", "phase", "stack", "layer", "site") if name in base_columns()[table]]
+    extra = [name for name in dict.fromkeys(columns) if name.lower() not in keys]
+    return ", ".join(
+        quote(name) if name.lower() in lower else f"NULL::FLOAT AS {quote(name)}" for name in [*keys, *extra]
+    )
+
+
+def where_sql(steps: Steps, filters: Mapping[str, Any]) -> Question:
+    """A condition and its parameters: values are equal to one of those wanted, steps lie in a closed range."""
+    parts, params = ["true"], []
+    for column, wanted in filters.items():
+        if wanted is None:
+            continue
+        values = [wanted] if isinstance(wanted, str | int) else list(wanted)
+        parts.append(f"{column} IN ({', '.join('?' * len(values))})" if values else "false")
+        params += values
+    for bound, operator in zip(steps, (">=", "<="), strict=True):
+        if bound is not None:
+            parts.append(f"step {operator} ?")
+            params.append(bound)
+    return " AND ".join(parts), params
+
+
+@contextmanager
+def union(layout: Layout, patience: float) -> Iterator[tuple[duckdb.DuckDBPyConnection, Tail]]:
+    """A connection in which `runs`, `layer_stats`, ... (and `all_runs`, ...) are the union of database and spool."""
+    layout.check()
+    deadline = Deadline(patience)
+    while True:
+        there = layout.database.exists()
+        with opened(layout.database if there else None, deadline, read_only=True) as connection:
+            if (tail := _load(connection, layout, there)) is not None:
+                yield connection, tail
+                return
+        if not deadline.pause():
+            raise StoreBusy(f"expected a quiet moment of {layout.root} within {patience:g} s, its files keep changing")
+
+
+def _load(connection: duckdb.DuckDBPyConnection, layout: Layout, there: bool) -> Tail | None:
+    """Make the views; None when files went while they were read, so that the frame would not be whole."""
+    if there:
+        check_version(connection, layout)
+    else:
+        connection.execute(schema_sql())
+    name = connection.execute("SELECT current_database()").fetchall()[0][0]
+    prefix = f"{quote(name)}.main."
+    segments = list_segments(layout.spool)
+    if not there and layout.database.exists():
+        return None  # the first ingest came in between: what it folded is no longer in the spool
+    try:
+        tail = load_tail(connection, prefix, above_marks(connection, prefix, segments))
+    except OSError:
+        return None
+    for table in base_columns():
+        connection.execute(f"CREATE TEMP VIEW {table} AS {merged_sql(table, tail.columns(table), tail.source)}")
+        connection.execute(f"CREATE TEMP VIEW all_{table} AS FROM {table}")
+    return tail
+
+
+def check_version(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Raise NotAStore for another database, StoreTooNew for a schema of a later depthscope."""
+    try:
+        version = connection.execute("SELECT max(version) FROM schema_version").fetchall()[0][0]
+    except duckdb.CatalogException:
+        version = None
+    if version is None:
+        raise NotAStore(f"expected a depthscope database at {layout.database}, found another one; pass another --store")
+    if version > SCHEMA_VERSION:
+        raise StoreTooNew(
+            f"expected schema {SCHEMA_VERSION} or older at {layout.root}, found {version}; upgrade depthscope"
+        )
+
+
+def _shut(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let the query that follows reach nothing but what is loaded; the user's own instance stays as it is."""
+    ours = not connection.execute("SELECT current_setting('python_enable_replacements')").fetchall()[0][0]
+    if ours:
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")

@@ -1,0 +1,238 @@
+"""The writer of a training process: records go into memory at once and to disk from a background thread.
+
+It never opens the database, so nobody who reads the store can make a training step wait or fail. What is written here is
+read at once by every reader, and folded into the database by `ingest`.
+"""
+
+import atexit
+import os
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import duckdb
+
+from . import claims
+from .coerce import text
+from .errors import DepthscopeError
+from .ingest import start_ingest
+from .layout import Layout, default_store, list_segments
+from .reader import open_store
+from .records import Event, Layer, Metric, Record, RunInfo
+from .segments import Rows, facts_of, rows_of, segment_name, write_segment
+from .tail import ensure_sentinel
+
+__all__ = ["RunWriter", "open_run"]
+
+_TICK = 0.1  # seconds between looks at the queue
+_INTERVAL = 2.0  # seconds from one segment to the next
+_LONGEST_INTERVAL = 45.0  # while nobody ingests; below the 60 s after which a run counts as stalled
+_HEARTBEAT = 20.0  # seconds between segments of a run that has nothing to say
+_MANY_SEGMENTS = 64  # waiting segments that call for an ingest
+_INGEST_AGAIN = 30.0  # seconds from one such call to the next
+_EARLY = 4_000  # records that do not wait for the interval
+_BACKLOG = 50_000  # records kept while the disk refuses them: about 50 MB
+_MOST_WARNINGS = 20  # different ones; a loop that repeats itself must not fill the log
+
+
+@dataclass(frozen=True)
+class _AttemptRow:
+    """The row of table attempts that every segment carries."""
+
+    table: ClassVar[str] = "attempts"
+
+    attempt: str
+    from_step: int
+    started_at: datetime
+
+
+def open_run(
+    store: Path | str | None, info: RunInfo, *, resume: bool = False, from_step: int | None = None, rank: int = 0
+) -> "RunWriter":
+    """Claim the run's name, write the attempt down and start the background thread.
+
+    `resume=True` adds an attempt to a run that may exist: from `from_step` on (default: its last step + 1) its rows replace
+    the earlier ones. A rank other than 0 joins the newest attempt, so rank 0 must have opened the run before. Raises
+    RunNameTaken, RunMissing, StoreBusy (only to find the last step), and DepthscopeError when the folder cannot be written.
+    """
+    layout = Layout(Path(store if store is not None else default_store()).absolute())
+    info = replace(info, run=text(info.run))
+    if not info.run:
+        raise DepthscopeError("expected a run name, got an empty one; leave it out to have one made")
+    try:
+        layout.create()
+        ensure_sentinel(layout)
+        attempt = _attempt(layout, info.run, resume, from_step, rank)
+        return RunWriter(layout, attempt, info, rank)
+    except (OSError, duckdb.Error) as error:
+        raise DepthscopeError(
+            f"cannot write to the store at {layout.root} ({_reason(error)}); pass another store"
+        ) from error
+
+
+def _attempt(layout: Layout, run: str, resume: bool, from_step: int | None, rank: int) -> claims.Attempt:
+    if rank != 0:
+        return claims.newest(layout.claims, run)
+    if not resume:
+        return claims.claim(layout.claims, run, [from_step or 0])[0]
+    if from_step is None:
+        last = open_store(layout.root).sql("SELECT coalesce(max(last_step), -1) AS last FROM runs WHERE run = ?", [run])
+        from_step = int(last["last"][0]) + 1
+    return claims.join(layout.claims, run, [from_step])[0]
+
+
+class RunWriter:
+    """Writes one attempt of a run. Made by `open_run`; `write` and `close` never raise, and `close` may be called twice."""
+
+    def __init__(self, layout: Layout, attempt: claims.Attempt, info: RunInfo, rank: int) -> None:
+        self.run = attempt.run
+        self.attempt = attempt.attempt
+        self.from_step = attempt.from_step
+        self.store = layout.root
+        self._spool = layout.spool
+        self._own_row = _AttemptRow(attempt.attempt, attempt.from_step, attempt.started_at)
+        self._rank = rank
+        self._seq = 0
+        self._pid = os.getpid()
+        self._incoming: deque[Any] = deque([info])
+        self._backlog: list[Any] = []  # taken from the queue, not yet on disk
+        self._facts: dict[str, Any] = {"status": "running", "started_at": attempt.started_at}
+        self._refused = 0  # records turned away while the backlog was full
+        self._failing_since: datetime | None = None
+        self._warned: set[str] = set()
+        self._stop = threading.Event()
+        self._closed = False
+        self._flush()
+        self._thread = threading.Thread(target=self._loop, name="depthscope-spool", daemon=True)
+        self._thread.start()
+        atexit.register(self._at_exit)
+
+    def write(self, *records: Record) -> None:
+        """Hand records over. Never blocks and never raises; a forked child's records are not the run's and go nowhere."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        if len(self._incoming) + len(self._backlog) < _BACKLOG:
+            self._incoming.extend(records)
+            return
+        # What a run is stays; what it measured while the disk was full does not.
+        kept = [record for record in records if isinstance(record, RunInfo | Layer | Metric)]
+        self._incoming.extend(kept)
+        self._refused += len(records) - len(kept)
+
+    def close(self, status: str = "finished") -> None:
+        """Write what is left, with the run's `status` (finished, failed, interrupted), and start an ingest."""
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        atexit.unregister(self._at_exit)
+        self._stop.set()
+        self._thread.join(timeout=30)
+        if self._thread.is_alive():
+            self._warn(f"the disk of {self.store} does not answer; the last rows of {self.run!r} are lost")
+            return
+        self._facts |= {"status": text(status), "ended_at": _now()}
+        self._try_flush()
+        if self._failing_since is None:
+            start_ingest(self.store)
+
+    def _at_exit(self) -> None:
+        self.close("failed" if _crashed() else "interrupted")
+
+    def _loop(self) -> None:
+        interval, last, next_ingest = _INTERVAL, time.monotonic(), 0.0
+        while not self._stop.wait(_TICK):
+            if not self._due(time.monotonic() - last, interval):
+                continue
+            self._try_flush()
+            last = time.monotonic()
+            crowded = len(list_segments(self._spool)) > _MANY_SEGMENTS
+            interval = min(interval * 2, _LONGEST_INTERVAL) if crowded or self._failing_since else _INTERVAL
+            if crowded and last >= next_ingest:
+                next_ingest = last + _INGEST_AGAIN
+                start_ingest(self.store)
+
+    def _due(self, waited: float, interval: float) -> bool:
+        if not self._incoming and not self._backlog:
+            interval = max(interval, _HEARTBEAT)
+        early = len(self._incoming) >= _EARLY and not self._failing_since
+        return early or waited >= interval
+
+    def _try_flush(self) -> None:
+        """Flush; when that fails everything stays in memory for the next time."""
+        try:
+            self._flush()
+        except (OSError, duckdb.IOException, MemoryError, duckdb.OutOfMemoryException) as error:
+            self._failing_since = self._failing_since or _now()
+            self._warn(f"cannot write to {self.store} now, keeping rows in memory ({_reason(error)})")
+        except Exception as error:  # rows that can never be written must not block the ones that come after them
+            self._report(f"{len(self._backlog)} records could not be stored ({_reason(error)})")
+            self._backlog = []
+
+    def _flush(self) -> None:
+        """Write one segment: what is waiting, and all that is known of the run, so that no segment needs an earlier one."""
+        self._backlog += [self._incoming.popleft() for _ in range(len(self._incoming))]
+        rows = rows_of([self._own_row, *self._backlog], self.run)
+        self._facts |= facts_of(self._backlog, rows.lost) | self._steps_seen(rows) | {"heartbeat_at": _now()}
+        if self._rank == 0:
+            rows.tables["runs"] = [self._facts | {"run": self.run}]
+        path = self._spool / segment_name(self.attempt, self._rank, self._seq)
+        # A connection a flush: a forked child never inherits an open one, and nothing is held between two flushes.
+        with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+            write_segment(connection, path, rows, (self.attempt, self._rank, self._seq))
+        self._seq += 1
+        self._backlog = []
+        self._recovered()
+        for loss in dict.fromkeys(rows.lost):
+            self._report(f"not stored: {loss}")
+
+    def _steps_seen(self, rows: Rows) -> dict[str, int]:
+        steps = [row["step"] for table in ("steps", "layer_stats") for row in rows.tables.get(table, ())]
+        if not steps:
+            return {}
+        return {
+            "first_step": min(steps + [self._facts.get("first_step", steps[0])]),
+            "last_step": max(steps + [self._facts.get("last_step", steps[0])]),
+        }
+
+    def _recovered(self) -> None:
+        if self._failing_since is None:
+            return
+        self._report(
+            f"the store could not be written from {self._failing_since:%H:%M:%S} UTC on; {self._refused} records lost"
+        )
+        self._failing_since, self._refused = None, 0
+
+    def _report(self, message: str) -> None:
+        """Tell the user and leave an event behind; each message once."""
+        if message not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._incoming.append(Event(self._facts.get("last_step", self.from_step), "dropped", message))
+        self._warn(message)
+
+    def _warn(self, message: str) -> None:
+        if message in self._warned or len(self._warned) >= _MOST_WARNINGS:
+            return
+        self._warned.add(message)
+        try:
+            warnings.warn(f"depthscope: {message}", RuntimeWarning, stacklevel=2)
+        except RuntimeWarning as warning:  # warnings are errors here, and an error must not reach the training loop
+            print(warning, file=sys.stderr)
+
+
+def _crashed() -> bool:
+    """Whether the interpreter ends on an error. A prompt keeps going after errors, so there they mean nothing."""
+    kind = getattr(sys, "last_type", None)
+    return kind is not None and issubclass(kind, Exception) and not hasattr(sys, "ps1")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _reason(error: BaseException) -> str:
+    return text(error).split("\n")[0][:200]
