@@ -21,6 +21,7 @@ __all__ = [
     "Pool",
     "Pooled",
     "Tokens",
+    "coprime_stride",
     "mean_over",
     "sampled_median",
     "weighted",
@@ -161,6 +162,7 @@ class ParameterGroup:
     weight_square: Tensor
     sampled_update_square: Tensor
     sampled_weight_square: Tensor
+    with_gradient: Tensor  # how many of the parameters had one: a frozen site has no gradient norm, not a zero one
 
 
 def mean_over(value_N: Tensor, valid_N: Tensor) -> Pooled:
@@ -169,17 +171,23 @@ def mean_over(value_N: Tensor, valid_N: Tensor) -> Pooled:
 
 
 def sampled_median(x_ND: Tensor, valid_N: Tensor, *, magnitude: bool = False, elements: int = 65_536) -> Tensor:
-    """Lower median of about `elements` entries (or their magnitudes) of valid tokens at a fixed stride, NaN when there are none: no sync.
+    """Lower median of about `elements` entries (or magnitudes) of valid tokens, NaN when there are none: no sync.
 
-    The stride shares no factor with D, or the sample would see only some of the channels.
+    Sampled at a fixed stride.
     """
-    stride = max(1, x_ND.numel() // elements)
-    while math.gcd(stride, x_ND.shape[-1]) != 1:
-        stride += 1
+    stride = coprime_stride(x_ND.numel(), elements, x_ND.shape[-1])
     sample = x_ND.reshape(-1)[::stride]
     sample = sample.abs() if magnitude else sample
     token = torch.arange(0, x_ND.numel(), stride, device=x_ND.device) // x_ND.shape[-1]
     return torch.where(valid_N[token], sample, torch.nan).nanmedian()
+
+
+def coprime_stride(numel: int, elements: int, width: int) -> int:
+    """A stride that takes about `elements` of `numel`, sharing no factor with `width`: every channel is sampled."""
+    stride = max(1, numel // elements)
+    while math.gcd(stride, width) != 1:
+        stride += 1
+    return stride
 
 
 def weighted(value: Tensor, count: Tensor) -> Pooled:

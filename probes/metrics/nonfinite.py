@@ -11,7 +11,7 @@ def nonfinite(tokens: Tokens) -> Pooled:
     """Count of entries of real tokens that are NaN or ±Inf. Range {0, 1, ...}."""
     # x - x is 0 for finite x and NaN otherwise; summing per token first keeps padding out.
     bad_N = (tokens.x_ND - tokens.x_ND != 0).sum(-1)
-    return torch.where(tokens.real_N, bad_N, 0).sum(), tokens.count
+    return torch.where(tokens.real_N, bad_N, 0).sum(), tokens.real_N.sum()
 
 
 METRIC = Metric(

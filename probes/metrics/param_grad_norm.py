@@ -1,7 +1,5 @@
 """Gradient norm of a block's parameters, before clipping where torch's own clipping tells its factor."""
 
-import torch
-
 from ._metric import Metric, Of, ParameterGroup, Pool, Pooled
 
 __all__ = ["METRIC"]
@@ -12,7 +10,7 @@ def param_grad_norm(group: ParameterGroup) -> Pooled:
 
     Squares over block, embed, final_norm, head and other sum to the square of the total gradient norm.
     """
-    return group.grad_square.sqrt(), torch.ones_like(group.grad_square)
+    return group.grad_square.sqrt(), group.with_gradient
 
 
 METRIC = Metric(

@@ -8,10 +8,13 @@ __all__ = ["METRIC"]
 
 
 def update_ratio(group: ParameterGroup) -> Pooled:
-    """‖ΔW‖/‖W‖ from at most 65,536 strided elements a matrix; 0 for weights that are all zero. Range [0, inf)."""
-    weight = group.sampled_weight_square.sqrt()
-    ratio = group.sampled_update_square.sqrt() / weight.clamp_min(torch.finfo(weight.dtype).tiny)
-    return torch.where(weight > 0, ratio, torch.zeros_like(ratio)), torch.ones_like(weight)
+    """‖ΔW‖/‖W‖ from at most 65,536 strided elements a matrix. Range [0, inf).
+
+    Not measured where the weights are all zero, or were not seen before the update.
+    """
+    known = group.sampled_weight_square > 0
+    ratio = (group.sampled_update_square / group.sampled_weight_square).sqrt()
+    return torch.where(known, ratio, 0), known
 
 
 METRIC = Metric(

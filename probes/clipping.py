@@ -1,0 +1,53 @@
+"""Learn the factor of torch's gradient clipping, so that gradient norms can be told as they were before it.
+
+`clip_grad_norm_` is imported by value in most training scripts, so wrapping it would miss them. All of its variants end
+in `torch.nn.utils.clip_grad._clip_grads_with_norm_`, looked up at call time: that is wrapped while a probe lives.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from weakref import WeakMethod
+
+import torch
+from torch import Tensor
+
+__all__ = ["Clip", "forget_clips", "on_clip"]
+
+_module = torch.nn.utils.clip_grad
+_INNER = "_clip_grads_with_norm_"
+_listeners: list["WeakMethod[Callable[[Clip], None]]"] = []  # weak: a forgotten probe must not keep its model alive
+_original: list[Callable[..., None]] = []
+
+
+class Clip:
+    """One call of clipping: the parameters' ids, their total norm before it (0-d), and the factor applied (0-d)."""
+
+    def __init__(self, parameters: Iterable[Tensor], max_norm: float, total_norm: Tensor) -> None:
+        self.parameters = frozenset(id(p) for p in parameters)
+        self.total_norm = total_norm.detach()
+        self.factor = torch.clamp(max_norm / (self.total_norm + 1e-6), max=1.0)  # as torch computes it
+
+
+def on_clip(listener: Callable[[Clip], None]) -> None:
+    """Call a bound method at every clipping until `forget_clips`. Does nothing where torch has no such function."""
+    _listeners.append(WeakMethod(listener))
+    inner = getattr(_module, _INNER, None)
+    if not _original and inner is not None:
+        _original.append(inner)
+        setattr(_module, _INNER, _observed)
+
+
+def forget_clips(listener: Callable[[Clip], None]) -> None:
+    """Stop calling `listener`; the last one gone puts torch's own function back, unless somebody wrapped it again."""
+    _listeners[:] = [weak for weak in _listeners if weak() not in (None, listener)]
+    if not _listeners and _original and getattr(_module, _INNER, None) is _observed:
+        setattr(_module, _INNER, _original.pop())
+
+
+def _observed(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    _original[0](parameters, max_norm, total_norm, foreach)
+    clip = Clip(parameters, max_norm, total_norm)
+    for listener in [weak() for weak in _listeners]:
+        if listener is not None:
+            listener(clip)

@@ -1,0 +1,168 @@
+"""Read a traced forward: how the residual stream runs through a block, what branches add to it, where norms sit.
+
+h ──┬─ [pre norm] ─ attention ─ [out norm] ─ + ─ [post norm] ─┬─ [pre norm] ─ mlp ─ [out norm] ─ + ─ [post norm] ── h'
+    └────────────── [carry scale] ──────────┘                └────────────── [carry scale] ─────┘
+"""
+
+from dataclasses import dataclass
+
+from .trace import Call, Node, Op, Trace
+
+__all__ = ["BlockFlow", "Branch", "block_flow", "is_norm"]
+
+_MIXER_WORDS = ("attn", "attention", "mixer", "mamba", "rwkv", "time_mix")
+_MLP_WORDS = ("mlp", "ffn", "ff", "feed_forward", "feedforward", "fc", "moe", "expert", "dense", "output", "linear")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One residual addition of a block."""
+
+    kind: str  # 'attn' or 'mlp'
+    module: str | None  # whose output is what is added; None when what is added is no module's output
+    source: str | None  # the module that computes the branch, before an output norm
+    raw_norm: str | None  # the norm between branch and addition, where there is one: its input is the raw branch
+    pre_norm: bool  # the branch reads norm(stream)
+    pre_scale: float | None  # what norm(stream) is multiplied with before the branch reads it
+    post_norm: str | None  # the norm applied to the sum
+    carry_scale: float | None  # what the stream is multiplied with before the sum
+    before: Node  # the stream the branch is added to
+    total: Node  # the sum
+
+
+@dataclass(frozen=True)
+class BlockFlow:
+    """The residual additions of one block in order, or none of them when the stream could not be followed."""
+
+    branches: tuple[Branch, ...]
+    in_place: bool  # the block overwrites its own input
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """A residual addition on the way from block input to output, with what happens to its sum afterwards."""
+
+    before: Node
+    branch: Node
+    total: Node
+    carry_scale: float | None
+    post_norm: str | None = None
+
+
+def is_norm(call: Call) -> bool:
+    """Whether a module is a normalisation: named so, and shape-preserving by its trace."""
+    return "norm" in type(call.module).__name__.lower() and call.input is not None and call.output is not None
+
+
+def block_flow(trace: Trace, block: Call) -> BlockFlow:
+    """Follow the stream of one block call backwards from its output to its input."""
+    inner = [c for c in trace.calls if block.start < c.start and c.end < block.end]
+    reader = _Reader(trace, block, inner)
+    joins = reader.path(block.output) if block.input and block.output else None
+    # More than two additions means that the rule met something it does not know.
+    if not joins or len(joins) > 3:
+        return BlockFlow((), False)
+    branches = [b for i, join in enumerate(joins) for b in reader.branches(join, i, joins)]
+    in_place = any(join.total[0] == block.input[0] for join in joins) if block.input else False
+    return BlockFlow(tuple(branches), in_place)
+
+
+class _Reader:
+    """The lookups one block needs; holds nothing beyond the analysis."""
+
+    def __init__(self, trace: Trace, block: Call, inner: list[Call]) -> None:
+        self.made, self.block, self.inner = trace.made, block, inner
+        self.norms = {c.output: c for c in inner if is_norm(c) and c.output is not None}
+
+    def path(self, node: Node | None) -> list[_Joined] | None:
+        """The residual additions from the block's input to `node`; None when `node` does not carry the stream."""
+        if node is None:
+            return None
+        if node == self.block.input:
+            return []
+        norm = self.norms.get(node)
+        if norm is not None:
+            return self._normed(self.path(norm.input), norm.name)
+        op = self.made.get(node)
+        if op is None:
+            return None
+        if op.kind == "add":
+            return self._added(node, op)
+        if op.kind == "norm":
+            return self._normed(self.path(op.inputs[0]), "")
+        return self.path(op.inputs[0])
+
+    def _normed(self, joins: list[_Joined] | None, name: str) -> list[_Joined] | None:
+        """A norm on the carried stream belongs to the addition before it; before any, the block has another shape."""
+        if not joins:
+            return None
+        last = joins[-1]
+        return [*joins[:-1], _Joined(last.before, last.branch, last.total, last.carry_scale, name)]
+
+    def _added(self, node: Node, op: Op) -> list[_Joined] | None:
+        first, second = op.inputs
+        left, right = self.path(first), self.path(second)
+        if (left is None) == (right is None):
+            return None
+        carry, branch, joins = (first, second, left) if left is not None else (second, first, right)
+        assert joins is not None
+        return [*joins, _Joined(carry, branch, node, self._scale_of(carry))]
+
+    def _scale_of(self, node: Node) -> float | None:
+        op = self.made.get(node)
+        return op.scale if op is not None and op.kind == "scale" else None
+
+    def branches(self, join: _Joined, index: int, joins: list[_Joined]) -> list[Branch]:
+        """The branch, or both where attention and MLP run in parallel and are summed before they join the stream."""
+        op = self.made.get(join.branch)
+        parallel = op is not None and op.kind == "add" and self._module(join.branch) is None
+        nodes = op.inputs if parallel and op is not None else (join.branch,)
+        return [self._branch(join, node, index + i, joins) for i, node in enumerate(nodes)]
+
+    def _branch(self, join: _Joined, node: Node, index: int, joins: list[_Joined]) -> Branch:
+        module = self._module(node)
+        norm = self.norms.get(node)
+        source = self._module(norm.input) if norm is not None and norm.input is not None else module
+        pre_norm, pre_scale = self._pre_norm(join, joins)
+        return Branch(
+            kind=_kind(source or module, index),
+            module=None if module is None else module.name,
+            source=None if source is None else source.name,
+            raw_norm=None if norm is None else norm.name,
+            pre_norm=pre_norm,
+            pre_scale=pre_scale,
+            post_norm=join.post_norm,
+            carry_scale=join.carry_scale,
+            before=join.before,
+            total=join.total,
+        )
+
+    def _module(self, node: Node) -> Call | None:
+        """The outermost module inside the block whose output is this very tensor."""
+        made = [c for c in self.inner if c.output == node and c.input != node]
+        return min(made, key=lambda c: c.start, default=None)
+
+    def _pre_norm(self, join: _Joined, joins: list[_Joined]) -> tuple[bool, float | None]:
+        """Whether a norm reads the stream as it stands before this addition without becoming the stream itself."""
+        carried = {j.before for j in joins} | {j.total for j in joins} | {self.block.output}
+        stands = self._unscaled(join.before)
+        outputs = [c.output for c in self.norms.values() if c.input == stands and c.output not in carried]
+        functional = [n for n, op in self.made.items() if op.kind == "norm" and op.inputs[0] == stands]
+        found = [n for n in [*outputs, *functional] if n is not None and n not in carried]
+        scales = [op.scale for op in self.made.values() if op.kind == "scale" and op.inputs[0] in found]
+        return bool(found), scales[0] if scales else None
+
+    def _unscaled(self, node: Node) -> Node:
+        op = self.made.get(node)
+        return op.inputs[0] if op is not None and op.kind == "scale" else node
+
+
+def _kind(module: Call | None, index: int) -> str:
+    """'attn' or 'mlp' by the words in the module's own name and class, else by order."""
+    if module is not None:
+        words = f"{module.name.rsplit('.', 1)[-1]} {type(module.module).__name__}".lower()
+        if any(word in words for word in _MIXER_WORDS):
+            return "attn"
+        if any(word in words for word in _MLP_WORDS):
+            return "mlp"
+    return "attn" if index == 0 else "mlp"

@@ -1,0 +1,65 @@
+"""Which parameters belong to which site: blocks, their branches, and what stands outside them."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+__all__ = ["parameter_groups"]
+
+
+def parameter_groups(
+    model: nn.Module,
+    blocks: Mapping[str, tuple[str, int]],
+    branches: Mapping[str, Mapping[str, str]],
+    outer: Mapping[str, str],
+) -> dict[tuple[str, int | None, str], tuple[str, ...]]:
+    """Parameter names by (stack, layer, site). Sites block, embed, final_norm, head and other split the parameters.
+
+    `blocks` maps a block's name to its stack and layer, `branches` to the module of each kind ('attn', 'mlp') inside
+    it, `outer` maps modules outside the blocks to their site. A tied parameter counts once, where it is first named.
+    """
+    groups: dict[tuple[str, int | None, str], list[str]] = {}
+    for name, _ in model.named_parameters():
+        block = next((part for part in _prefixes(name) if part in blocks), None)
+        if block is None:
+            site = next((outer[part] for part in _prefixes(name) if part in outer), _by_type(model, name))
+            groups.setdefault(("main", None, site), []).append(name)
+            continue
+        stack, layer = blocks[block]
+        groups.setdefault((stack, layer, "block"), []).append(name)
+        kind = _branch_of(model, name, block, branches.get(block, {}))
+        if kind is not None:
+            groups.setdefault((stack, layer, kind), []).append(name)
+    return {key: tuple(names) for key, names in groups.items()}
+
+
+def _branch_of(model: nn.Module, name: str, block: str, branches: Mapping[str, str]) -> str | None:
+    """'attn' inside the child that computes attention; 'mlp' for the rest of the block without its norms.
+
+    Some blocks spread their MLP over several children (fc1, fc2), so it is found by what it is not.
+    """
+    parts = name.split(".")
+    depth = block.count(".") + 2
+    if len(parts) <= depth:
+        return None  # a parameter of the block itself
+    child = ".".join(parts[:depth])
+    attention = branches.get("attn")
+    if attention is not None and f"{attention}.".startswith(f"{child}."):
+        return "attn"
+    of_norm = any(_is_norm(model, path) for path in (child, name.rpartition(".")[0]))
+    return "mlp" if "mlp" in branches and not of_norm else None
+
+
+def _is_norm(model: nn.Module, path: str) -> bool:
+    return "norm" in type(model.get_submodule(path)).__name__.lower()
+
+
+def _by_type(model: nn.Module, parameter: str) -> str:
+    owner = model.get_submodule(parameter.rpartition(".")[0])
+    return "embed" if isinstance(owner, nn.Embedding) else "other"
+
+
+def _prefixes(name: str) -> list[str]:
+    """Every module path above `name`, nearest first."""
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)]

@@ -1,0 +1,76 @@
+"""What is known of every step (loss, rate, tokens), kept until the next host copy: no step waits for the device."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+
+from depthscope.store import Scalar, Step
+
+__all__ = ["StepLog"]
+
+_COLUMNS = {field.name for field in fields(Step)} - {"step", "wall_time", "skipped", "sampled"}
+
+
+@dataclass(frozen=True)
+class _Value:
+    step: int
+    name: str
+    value: float | Tensor
+
+
+class StepLog:
+    """Values of steps that are not written yet. Tensors stay on their device until `records` is given their values."""
+
+    def __init__(self, tokens: int = 0) -> None:
+        self._values: list[_Value] = []
+        self._closed: list[tuple[int, float, bool]] = []
+        self._tokens = tokens
+
+    def note(self, step: int, name: str, value: Any) -> None:
+        """Add a number or one-element tensor; raises TypeError for anything else. Losses of micro-batches average."""
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise TypeError(
+                    f"expected {name} to be a number or a one-element tensor, got shape {tuple(value.shape)}"
+                )
+            # A copy, because running totals are updated in place; read with the step's one host copy.
+            self._values.append(_Value(step, name, value.detach().reshape(()).clone()))
+        elif isinstance(value, Real) or hasattr(value, "__float__"):
+            self._values.append(_Value(step, name, float(value)))
+        else:
+            raise TypeError(f"expected {name} to be a number or a one-element tensor, got {type(value).__name__}")
+
+    def close(self, step: int, wall_time: float, *, sampled: bool) -> None:
+        """Step `step` is complete: its row is written at the next call of `records`."""
+        self._closed.append((step, wall_time, sampled))
+
+    def waiting(self) -> list[Tensor]:
+        """The tensors whose values `records` needs, in order."""
+        return [v.value for v in self._values if isinstance(v.value, Tensor)]
+
+    def records(self, host: Sequence[float]) -> Iterator[Step | Scalar]:
+        """The rows of all closed steps; `host` holds the values of `waiting`."""
+        numbers = iter(host)
+        by_step: dict[int, dict[str, list[float]]] = {}
+        for v in self._values:
+            number = next(numbers) if isinstance(v.value, Tensor) else v.value
+            by_step.setdefault(v.step, {}).setdefault(v.name, []).append(number)
+        for step, wall_time, sampled in self._closed:
+            yield from self._rows(step, wall_time, sampled, by_step.pop(step, {}))
+        self._closed = []
+        self._values = [
+            _Value(step, name, n) for step, named in by_step.items() for name, ns in named.items() for n in ns
+        ]
+
+    def _rows(
+        self, step: int, wall_time: float, sampled: bool, values: dict[str, list[float]]
+    ) -> Iterator[Step | Scalar]:
+        self._tokens += int(sum(values.pop("tokens", [0])))
+        losses = values.pop("loss", [])
+        known: dict[str, Any] = {name: numbers[-1] for name, numbers in values.items() if name in _COLUMNS}
+        loss = sum(losses) / len(losses) if losses else None
+        yield Step(step, wall_time, tokens=self._tokens, loss=loss, sampled=sampled, **known)
+        yield from (Scalar(step, name, numbers[-1]) for name, numbers in values.items() if name not in _COLUMNS)

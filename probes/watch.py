@@ -1,0 +1,112 @@
+"""`watch(model)`: attach a probe to any training loop without changing it."""
+
+import platform
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from depthscope.store import DepthscopeError, Metric, RunInfo, open_run
+
+from .batch import Mask, as_arguments, default_mask
+from .metrics import METRICS
+from .probe import Probe, is_watched
+from .schedule import Schedule, schedule
+from .sites import find_sites
+
+__all__ = ["watch"]
+
+
+def watch(
+    model: nn.Module,
+    *,
+    store: str | Path | None = None,
+    run: str | None = None,
+    strategy: str | None = None,
+    group: str | None = None,
+    every: int | Schedule = 10,
+    config: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    seed: int | None = None,
+    mask: Mask | None = None,
+    probe_batch: Any = None,
+    probe_every: int | Schedule | None = None,
+    sites: Mapping[str, Any] | None = None,
+    example_inputs: Any = None,
+    start_step: int | None = None,
+    resume: bool = False,
+) -> Probe:
+    """Measure `model` while it trains; steps are seen through torch's global optimizer hooks.
+
+    store: folder of the store; default $DEPTHSCOPE_STORE, else ./depthscope-runs. run: unique name, or generated.
+    strategy: label of the norm strategy; when absent the placement that is detected. group: what to compare it with.
+    every: n samples steps 0, 1, 2, 4, 8, ... below n, then every n; or a function of the step.
+    config, tags, seed: kept with the run; config['data_id'] names its data.
+    mask: function of a forward's (args, kwargs) to [B, T] bool of real tokens; default the root's attention_mask.
+    probe_batch: a fixed held-out batch (tensor, tuple or mapping of the forward's arguments), measured in eval mode
+    every probe_every steps (default 10 x every) without touching random numbers, buffers or modes; phase 'probe'.
+    sites: {'blocks': ..., 'attn': ..., 'mlp': ...} where the model is not understood by itself.
+    example_inputs: arguments to trace the model with now rather than at its first training forward.
+    start_step, resume: go on with a run of this name; earlier rows from that step on are replaced.
+
+    Raises DepthscopeError: no repeated blocks, a taken name, a model that is watched already, an argument out of range.
+    After it has returned nothing raises into the training loop.
+    """
+    if is_watched(model):
+        raise DepthscopeError("expected a model that is not watched, this one is already; close() its probe first")
+    sampled = schedule(every)
+    probed = schedule(_probe_every(every) if probe_every is None else probe_every)
+    found = find_sites(model, sites)
+    info = RunInfo(
+        run=run or _generated_name(model, strategy),
+        strategy=strategy,
+        group_name=group,
+        model=type(model).__name__,
+        n_params=sum(p.numel() for p in model.parameters()),
+        seed=seed,
+        data_id=None if config is None else config.get("data_id"),
+        config=config,
+        tags=tuple(tags),
+        world_size=1,
+        environment=_environment(model),
+    )
+    writer = open_run(store, info, resume=resume, from_step=start_step)
+    writer.write(*(Metric(m.name, m.unit, m.title, m.formula, m.source, m.reduction) for m in METRICS.values()))
+    probe = Probe(
+        model,
+        writer,
+        found,
+        sampled=sampled,
+        probed=probed,
+        mask=mask or default_mask,
+        probe_batch=probe_batch,
+        labelled=strategy is not None,
+    )
+    if example_inputs is not None:
+        probe.attach(*as_arguments(example_inputs))
+    return probe
+
+
+def _probe_every(every: int | Schedule) -> int | Schedule:
+    return every if callable(every) else 10 * every
+
+
+def _generated_name(model: nn.Module, strategy: str | None) -> str:
+    """Readable, sortable by time, and unique without a look at the store."""
+    return f"{strategy or type(model).__name__}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def _environment(model: nn.Module) -> dict[str, Any]:
+    first = next(model.parameters(), None)
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": "cpu" if first is None else str(first.device),
+        "dtype": "" if first is None else str(first.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+    }
