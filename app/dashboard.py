@@ -16,6 +16,8 @@ from pathlib import Path
 
 from depthscope.store import DepthscopeError
 
+from .style import THEME
+
 __all__ = ["Unavailable", "address", "free_port", "is_loopback", "is_up", "run_server", "server_process"]
 
 MAIN = Path(__file__).with_name("main.py")
@@ -87,6 +89,7 @@ def settings(host: str, port: int) -> dict[str, object]:
         "client.showErrorDetails": "type",
         "client.showErrorLinks": False,
         "logger.hideWelcomeMessage": True,
+        **THEME,
     }
 
 

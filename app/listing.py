@@ -45,7 +45,7 @@ def listing(runs: pd.DataFrame) -> pd.DataFrame:
 def coloured(table: pd.DataFrame) -> Styler:
     """The listing with states and strategies in their colours."""
     style = table.style.map(lambda name: f"color: {strategy_style(name).colour}; font-weight: 600", subset=["Strategy"])
-    return style.map(lambda state: f"color: {STATE_COLOURS.get(state, 'inherit')}", subset=["State"])
+    return style.map(lambda state: f"color: {STATE_COLOURS[state]}" if state in STATE_COLOURS else "", subset=["State"])
 
 
 def _progress(row: Mapping[str, object]) -> float:

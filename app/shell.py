@@ -82,7 +82,7 @@ def _draw(page: Page, store: Store, runs: pd.DataFrame) -> None:
         welcome(store.path, "The store has no runs yet.")
         follow(lambda: _has_runs(store.path))
         return
-    view = sidebar(pull(), runs, store.path)
+    view = sidebar(pull(), runs)
     scene = Scene(store, view, runs, DARK if st.context.theme.type == "dark" else LIGHT)
     st.header(page.title, anchor=False)
     notice = st.empty()
@@ -96,6 +96,7 @@ def _draw(page: Page, store: Store, runs: pd.DataFrame) -> None:
     if still_running(runs, view.runs) and live_toggle():
         seen = revision(runs, runs["run"])
         follow(lambda: revision(_runs(store), runs["run"]) != seen)
+    st.sidebar.caption(f"Store: {markdown(store.path)}")
 
 
 def _has_runs(path: Path) -> bool:

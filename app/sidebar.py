@@ -1,13 +1,12 @@
 """The choices that hold on every page: which runs, which batch, what the axes count."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from .style import chip_style
-from .text import labels, markdown
+from .text import labels
 from .theme import strategy_style
 from .url import WIDGET
 from .view import PHASE_WISHES, SCALES, X_AXES, View
@@ -29,14 +28,13 @@ def newest_runs(runs: pd.DataFrame) -> tuple[str, ...]:
     return tuple(str(run) for run in runs["run"].iloc[-NEWEST:])
 
 
-def sidebar(view: View, runs: pd.DataFrame, path: Path) -> View:
+def sidebar(view: View, runs: pd.DataFrame) -> View:
     """Draw the sidebar; the view with its choices made and its runs named, in the order of `runs`."""
     with st.sidebar:
         chosen = _runs(view, runs)
         x = choice("x", "Horizontal axis", X_AXES, view.x)
         scale = choice("scale", "Value axis", SCALES, view.scale)
         phase = choice("phase", "Measured on", PHASE_WISHES, view.phase, help=PHASE_HELP)
-        st.caption(f"Store: {markdown(path)}")
     return replace(view, runs=chosen, x=x, scale=scale, phase=phase)
 
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-__all__ = ["ICON", "PAGE_STYLE", "chip_style"]
+__all__ = ["ICON", "PAGE_STYLE", "THEME", "chip_style"]
+
+THEME = {"theme.light.primaryColor": "#0072B2", "theme.dark.primaryColor": "#56B4E9"}
+"""Streamlit's settings: its own red would read as an alarm. One a ground, for a plain primaryColor pins the light one."""
 
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0072B2"/>'
@@ -11,9 +14,9 @@ ICON = (
 """The browser tab's picture, drawn here: Streamlit fetches its own icons for it from the network."""
 
 PAGE_STYLE = """<style>
-.stMainBlockContainer { padding: 2.6rem 3rem 3rem; }
+.stMainBlockContainer { padding: 3.6rem 3rem 3rem; }
 .stMainBlockContainer h2 { padding: 0 0 0.25rem; font-size: 1.75rem; }
-.stMainBlockContainer h3 { padding: 0.75rem 0 0; font-size: 1.2rem; }
+.stMainBlockContainer h3 { padding: 0.75rem 0 0.25rem; font-size: 1.2rem; }
 [data-testid="stSidebarHeader"] { height: 2.5rem; min-height: 2.5rem; margin-bottom: 0; }
 [data-testid="stSidebarUserContent"] { padding-top: 0.25rem; }
 [data-testid="stSidebar"] [data-testid="stMultiSelect"] [role="group"] { max-height: none; }

@@ -25,7 +25,8 @@ def summary_view(scene: Scene, table: AnyTable, view: View) -> None:
     coloured = frame.style.map(
         lambda name: f"color: {strategy_style(name).colour}; font-weight: 600", subset=["Strategy"]
     )
-    numbers = {name: FOUR_DIGITS for name in frame.columns if frame[name].dtype.kind == "f"}
+    numbers: dict[str, object] = {name: FOUR_DIGITS for name in frame.columns if frame[name].dtype.kind == "f"}
+    numbers["Last loss"] = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(coloured, hide_index=True, column_config=numbers, alt=f"{table.title}: one row a run")
     st.download_button(
         "Download CSV",

@@ -55,7 +55,7 @@ def value_axis(values: Iterable[Sequence[float]], log: bool) -> dict[str, object
     flat = flat[np.isfinite(flat) & (flat > 0)]
     few = len(flat) > 0 and flat.max() / flat.min() < 10**FEW_DECADES
     # With a format Plotly labels the ticks between decades in full: 20, not a small 2.
-    return {"type": "log", "dtick": "D2" if few else None, "tickformat": "~g" if few else None}
+    return {"type": "log", "dtick": "D2", "tickformat": "~g"} if few else {"type": "log", "dtick": 1}
 
 
 def missing_note(nonfinite: int, hidden: int) -> str:

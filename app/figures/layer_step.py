@@ -177,6 +177,7 @@ def _colourbar(info: Heat) -> dict[str, object]:
     bar: dict[str, object] = {
         "title": {"text": safe(info.value_title, 80), "side": "right", "font": {"size": 13}},
         "thickness": 14,
+        "tickfont": {"size": 11},
         "outlinewidth": 0,
         "len": 1,
     }
