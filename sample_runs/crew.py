@@ -27,7 +27,7 @@ from .recipes import Recipe, to_json
 
 __all__ = ["plan", "train_all"]
 
-AT_ONCE_PER_CORE = 3  # a process takes about 400 MB
+SIDE_BY_SIDE = 5  # so many share the cores where there are fewer; each takes about 600 MB
 SECONDS_TO_STOP = 20
 TRAIN = (sys.executable, "-m", "depthscope.sample_runs.train")
 TOLD, DIVERGED, INTERRUPTED = 2, 3, 130  # exit codes of TRAIN; TOLD: its output has said what is wrong
@@ -49,7 +49,7 @@ Inbox = SimpleQueue[tuple[Child, Line]]
 
 def plan(runs: int, cores: int) -> tuple[int, int]:
     """How many runs at once, and how many threads each."""
-    at_once = max(1, min(runs, AT_ONCE_PER_CORE * cores))
+    at_once = max(1, min(runs, max(cores, SIDE_BY_SIDE)))
     return at_once, max(1, cores // at_once)
 
 

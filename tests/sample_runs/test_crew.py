@@ -49,7 +49,7 @@ def text(console: Console) -> str:
 
 @pytest.mark.parametrize(
     ("runs", "cores", "expected"),
-    [(5, 2, (5, 1)), (5, 1, (3, 1)), (1, 4, (1, 4)), (5, 16, (5, 3)), (2, 3, (2, 1)), (40, 2, (6, 1))],
+    [(5, 2, (5, 1)), (5, 1, (5, 1)), (1, 4, (1, 4)), (5, 16, (5, 3)), (2, 3, (2, 1)), (40, 2, (5, 1)), (40, 9, (9, 1))],
 )
 def test_plan(runs: int, cores: int, expected: tuple[int, int]) -> None:
     assert plan(runs, cores) == expected
