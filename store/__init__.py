@@ -3,6 +3,7 @@
 Needs neither torch nor streamlit. The names below are the face; everything else may change.
 """
 
+from .bundle import export_runs, import_bundle
 from .errors import (
     BundleInvalid,
     DepthscopeError,
@@ -43,6 +44,8 @@ __all__ = [
     "StoreTooNew",
     "default_store",
     "depth_profile",
+    "export_runs",
+    "import_bundle",
     "ingest",
     "layer_series",
     "layer_step",

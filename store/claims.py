@@ -16,7 +16,7 @@ from pathlib import Path
 from .errors import RunMissing, RunNameTaken
 from .layout import fsync_folder
 
-__all__ = ["Attempt", "attempts_of", "claim", "join", "new_ulid", "newest", "release"]
+__all__ = ["Attempt", "attempts_of", "claim", "is_claimed", "join", "new_ulid", "newest", "release"]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -53,7 +53,7 @@ def claim(claims: Path, run: str, from_steps: Sequence[int] = (0,)) -> list[Atte
         handle = os.open(_file(claims, run), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
         raise RunNameTaken(
-            f"the run name {run[:80]!r} is taken in {claims.parent}; choose another, or pass resume=True to go on with it"
+            f"the run name {run[:80]!r} is taken in {claims.parent}; choose another, or go on with it by resume=True"
         ) from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(_text(run, made))
@@ -76,6 +76,11 @@ def join(claims: Path, run: str, from_steps: Sequence[int]) -> list[Attempt]:
     draft.replace(target)
     fsync_folder(claims)
     return made
+
+
+def is_claimed(claims: Path, run: str) -> bool:
+    """Whether the name belongs to a run."""
+    return _file(claims, run).exists()
 
 
 def attempts_of(claims: Path, run: str) -> list[Attempt]:

@@ -1,8 +1,9 @@
 """Opening the database file: briefly, one connection at a time in a process.
 
 DuckDB's lock on the file belongs to the process: a second instance of the same file in this process would drop the lock
-of the first when it closes (POSIX fcntl locks), and a writer could come in under a running query. So every connection of
-this package to a store's database goes through here and waits for the one before it, and nothing else opens the file.
+of the first when it closes (POSIX fcntl locks), and a writer could come in under a running query. So every connection
+of this package to a store's database goes through here and waits for the one before it, and nothing else opens the
+file.
 """
 
 import random
@@ -49,8 +50,8 @@ class Deadline:
 def opened(path: Path | None, deadline: Deadline, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the database at `path` (None: an empty one in memory), closed at the end.
 
-    Retries to the deadline, then raises StoreBusy naming the holder. Raises NotAStore for another file, StoreTooNew for a
-    database format that this DuckDB does not read.
+    Retries to the deadline, then raises StoreBusy naming the holder. Raises NotAStore for another file, StoreTooNew for
+    a database format that this DuckDB does not read.
     """
     if path is None:
         with duckdb.connect(":memory:", config=_OURS) as connection:
@@ -75,7 +76,7 @@ def _connect(path: Path, deadline: Deadline, read_only: bool) -> duckdb.DuckDBPy
             holder = _holder(path, error)
             if not deadline.pause():
                 raise StoreBusy(
-                    f"expected to open {path} within {deadline.seconds:g} s, {holder} holds it; close it there or try again"
+                    f"expected to open {path} within {deadline.seconds:g} s, {holder} holds it; close it there"
                 ) from error
 
 

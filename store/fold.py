@@ -1,4 +1,4 @@
-"""One transaction that takes segments into the database: rows, new metric columns, and the writers' high-water marks."""
+"""One transaction that takes segments into the database: rows, new metric columns, the writers' high-water marks."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

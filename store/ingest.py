@@ -2,8 +2,8 @@
 
     python -m depthscope.store.ingest STORE
 
-The rows and the high-water marks of their writers go in with one transaction; only after it are the segments unlinked. A
-process killed in between leaves segments below the marks, which readers skip and the next ingest removes.
+The rows and the high-water marks of their writers go in with one transaction; only after it are the segments unlinked.
+A process killed in between leaves segments below the marks, which readers skip and the next ingest removes.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ _STALE_DRAFT = 24 * 3600.0  # seconds after which a half-written file is nobody'
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What an ingest did: segments folded, segments that were torn and set aside (`*.torn`), and why it gave up, if so."""
+    """What an ingest did: segments folded, segments torn and set aside (`*.torn`), and why it gave up, if it did."""
 
     folded: int = 0
     torn: tuple[str, ...] = ()
@@ -65,8 +65,8 @@ def start_ingest(path: Path | str | None = None) -> None:
 def ingest(path: Path | str | None = None) -> IngestResult:
     """Fold every complete segment of a store into its database.
 
-    Gives up quietly (`skipped` says why) when another ingest runs or another process holds the database: nothing is lost,
-    readers see the segments. Raises StoreMissing, NotAStore, StoreTooNew.
+    Gives up quietly (`skipped` says why) when another ingest runs or another process holds the database: nothing is
+    lost, readers see the segments. Raises StoreMissing, NotAStore, StoreTooNew.
     """
     layout = Layout(Path(path if path is not None else default_store()).absolute())
     layout.check()

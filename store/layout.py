@@ -86,7 +86,7 @@ def list_segments(spool: Path) -> list[Segment]:
 
 def _listing(spool: Path) -> Iterable[Segment]:
     try:
-        names = os.listdir(spool)
+        names = [path.name for path in spool.iterdir()]
     except FileNotFoundError:
         return
     for name in names:

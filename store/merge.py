@@ -1,8 +1,8 @@
 """The SQL that makes one table of what is stored and what still lies in the spool.
 
-It reads two relations besides the stored tables: `spool_rows` (the segments above the high-water marks, see segments.py)
-and `attempt_cutoffs` (below). Readers keep both as temporary tables, the database has both as views, ingest folds with the
-same statements: so all three agree on what a row of the store is.
+It reads two relations besides the stored tables: `spool_rows` (the segments above the high-water marks, see
+segments.py) and `attempt_cutoffs` (below). Readers keep both as temporary tables, the database has both as views,
+ingest folds with the same statements: so all three agree on what a row of the store is.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,8 +15,11 @@ __all__ = ["Source", "cutoffs_sql", "merged_sql", "replaced_sql", "spooled_sql"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows come from. `prefix` leads to the stored tables, `stored` and `spooled` are the columns that layer_stats
-    and `spool_rows` have there, in lower case."""
+    """Where rows come from.
+
+    `prefix` leads to the stored tables; `stored` and `spooled` are the columns, in lower case, that layer_stats and
+    `spool_rows` have.
+    """
 
     prefix: str
     stored: Collection[str]
@@ -31,7 +34,9 @@ def cutoffs_sql(source: Source) -> str:
     columns = _spooled_list(base_columns()["attempts"], source)
     return f"""
         SELECT attempt, run, from_step, started_at, stored,
-            min(from_step) OVER (PARTITION BY run ORDER BY attempt ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS cutoff,
+            min(from_step) OVER (
+                PARTITION BY run ORDER BY attempt ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+            ) AS cutoff,
             coalesce(max(attempt) FILTER (stored) OVER (PARTITION BY run) > attempt, false) AS late
         FROM (
             SELECT attempt, run, from_step, started_at, true AS stored FROM {source.prefix}attempts

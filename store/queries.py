@@ -1,7 +1,8 @@
 """One function per question that a page asks. The work is done in SQL; what comes back is small enough to draw.
 
-Where many steps share a bucket, `low` and `high` are the bucket's smallest and largest value and `last` its newest, so no
-spike is lost. NaN counts only where a bucket has nothing else; Inf is a value like any other, so one Inf makes `high` Inf.
+Where many steps share a bucket, `low` and `high` are the bucket's smallest and largest value and `last` its newest, so
+no spike is lost. NaN counts only where a bucket has nothing else; Inf is a value like any other, so one Inf makes
+`high` Inf.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,9 +40,14 @@ _AXES = {
 
 
 def run_table(store: Store) -> pd.DataFrame:
-    """One row a run: the columns of `runs`, `last_loss`, `min_loss` (NaN passed over), `tokens` trained on, and `nonfinite`,
-    the number of non-finite activations over all steps. A run is 'stalled' that runs without a heartbeat for 60 s."""
-    own = ", ".join(f"r.{quote(name)}" for name in base_columns()["runs"] if name != "status")
+    """One row a run: the columns of `runs` and last_loss, min_loss (NaN passed over), tokens, nonfinite.
+
+    `nonfinite` counts activations over all sites and steps. A run is 'stalled' that runs without a heartbeat for 60 s.
+    """
+    stalled = f"r.status = 'running' AND r.heartbeat_at < CAST(? AS TIMESTAMP) - INTERVAL {_STALLED_AFTER} SECONDS"
+    columns = {name: f"r.{quote(name)}" for name in base_columns()["runs"]}
+    columns["status"] = f"CASE WHEN {stalled} THEN 'stalled' ELSE r.status END AS status"
+    own = ", ".join(columns.values())
     now = datetime.now(UTC).replace(tzinfo=None)
 
     def make(metrics: Mapping[str, str]) -> Question:
@@ -49,10 +55,11 @@ def run_table(store: Store) -> pd.DataFrame:
             WITH trained AS (
                 SELECT run, arg_max(loss, step) AS last_loss, min(loss) AS min_loss, max(tokens) AS tokens
                 FROM steps GROUP BY run
-            ), bad AS (SELECT run, CAST(sum({_metric("nonfinite", metrics)}) AS BIGINT) AS nonfinite FROM layer_stats GROUP BY run)
-            SELECT {own}, t.last_loss, t.min_loss, t.tokens, coalesce(b.nonfinite, 0) AS nonfinite,
-                CASE WHEN r.status = 'running' AND r.heartbeat_at < CAST(? AS TIMESTAMP) - INTERVAL {_STALLED_AFTER} SECONDS
-                    THEN 'stalled' ELSE r.status END AS status
+            ), bad AS (
+                SELECT run, CAST(sum({_metric("nonfinite", metrics)}) AS BIGINT) AS nonfinite
+                FROM layer_stats GROUP BY run
+            )
+            SELECT {own}, t.last_loss, t.min_loss, t.tokens, coalesce(b.nonfinite, 0) AS nonfinite
             FROM runs AS r LEFT JOIN trained AS t USING (run) LEFT JOIN bad AS b USING (run)
             ORDER BY r.started_at, r.run"""
         return sql, [now]
@@ -74,7 +81,8 @@ def metric_sites(store: Store, runs: str | Iterable[str]) -> pd.DataFrame:
         counts = ", ".join(f"count({quote(name)}) AS {quote(name)}" for name in names)
         listed = ", ".join(quote(name) for name in names)
         sql = f"""
-            SELECT c.metric, coalesce(m.unit, '') AS unit, coalesce(m.title, c.metric) AS title, c.site, c.phase, c.stack
+            SELECT c.metric, coalesce(m.unit, '') AS unit, coalesce(m.title, c.metric) AS title,
+                c.site, c.phase, c.stack
             FROM (
                 UNPIVOT (SELECT site, phase, stack, {counts} FROM layer_stats WHERE {where} GROUP BY site, phase, stack)
                 ON {listed} INTO NAME metric VALUE found
@@ -94,7 +102,7 @@ def depth_profile(
     step: int | None = None,
     stack: str = "main",
 ) -> pd.DataFrame:
-    """A metric over depth: run, strategy, step, layer, value; of each run its newest sampled step <= `step` (None: newest)."""
+    """A metric over depth: run, strategy, step, layer, value; of each run its newest sampled step <= `step`."""
     where, params = _rows_where(runs, site, phase, stack, (None, step))
 
     def make(metrics: Mapping[str, str]) -> Question:
@@ -122,7 +130,8 @@ def layer_step(
             WITH found AS (
                 SELECT step, layer, {_metric(metric, metrics)} AS value FROM layer_stats WHERE {where}
             ), buckets AS (
-                SELECT step, (row_number() OVER (ORDER BY step) - 1) * {int(bins)} // greatest({int(bins)}, count(*) OVER ()) AS bucket
+                SELECT step, (row_number() OVER (ORDER BY step) - 1) * {int(bins)}
+                    // greatest({int(bins)}, count(*) OVER ()) AS bucket
                 FROM (SELECT DISTINCT step FROM found WHERE value IS NOT NULL)
             ), ends AS (SELECT bucket, max(step) AS step FROM buckets GROUP BY bucket)
             SELECT e.step, b.layer, b.low, b.high, b.last FROM (
@@ -135,10 +144,10 @@ def layer_step(
 
 
 def series(store: Store, runs: str | Iterable[str], name: str, x: str = "step", points: int = 1000) -> pd.DataFrame:
-    """A column of `steps` or a logged scalar over `x` (step, tokens or wall_time): run, strategy, step, x, low, high, last.
+    """A column of `steps` or a logged scalar over step, tokens or wall_time: run, strategy, step, x, low, high, last.
 
-    At most `points` buckets a run, of equally many steps; step and x are those of the bucket's last step. wall_time counts
-    seconds from the run's first row. Steps that have no x (tokens never logged) are left out.
+    At most `points` buckets a run, of equally many steps; step and x are those of the bucket's last step. wall_time
+    counts seconds from the run's first row. Steps that have no x (tokens never logged) are left out.
     """
     where, params = where_sql((None, None), {"run": runs})
     if name in base_columns()["steps"].keys() - {"run", "step"}:
@@ -168,8 +177,8 @@ def layer_series(
 
     def make(metrics: Mapping[str, str]) -> Question:
         values = f"SELECT run, step, layer, {_metric(metric, metrics)} AS value FROM layer_stats WHERE {where}"
-        sql = f"SELECT layer, step, x, low, high, last FROM ({_bucketed(values, 'run, layer', x, points)}) ORDER BY layer, step"
-        return sql, params
+        buckets = _bucketed(values, "run, layer", x, points)
+        return f"SELECT layer, step, x, low, high, last FROM ({buckets}) ORDER BY layer, step", params
 
     return ask(store, make)
 

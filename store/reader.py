@@ -30,7 +30,7 @@ _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
 def open_store(path: Path | str | None = None) -> "Store":
-    """The store at `path` (default: `$DEPTHSCOPE_STORE`, else `./depthscope-runs`), or the one whose database is `path`.
+    """The store at `path` (default: `$DEPTHSCOPE_STORE`, else `./depthscope-runs`), or the one with database `path`.
 
     Raises StoreMissing, NotAStore, StoreTooNew; StoreBusy when another process holds the database.
     """
@@ -222,7 +222,7 @@ def check_version(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None
     except duckdb.CatalogException:
         version = None
     if version is None:
-        raise NotAStore(f"expected a depthscope database at {layout.database}, found another one; pass another --store")
+        raise NotAStore(f"expected a depthscope database at {layout.database}, found another one")
     if version > SCHEMA_VERSION:
         raise StoreTooNew(
             f"expected schema {SCHEMA_VERSION} or older at {layout.root}, found {version}; upgrade depthscope"

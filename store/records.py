@@ -1,8 +1,8 @@
 """The rows that travel from a training process to the store: the contract between probes and store.
 
-Each record is one row of the table its `table` names (see schema.sql for units). `None` is SQL NULL, "not measured here";
-NaN and Inf are values and are stored as such. `stack` is 'main' unless the model has several (encoder, decoder, towers);
-`phase` is 'train' for training forwards and 'probe' for the fixed held-out batch.
+Each record is one row of the table its `table` names (see schema.sql for units). `None` is SQL NULL, "not measured
+here"; NaN and Inf are values and are stored as such. `stack` is 'main' unless the model has several (encoder, decoder,
+towers); `phase` is 'train' for training forwards and 'probe' for the fixed held-out batch.
 """
 
 from collections.abc import Mapping
@@ -129,7 +129,7 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened at a step: `kind` is a short word (resume, phase, warning, dropped), `text` for people."""
+    """Something that happened at a step: `kind` is a short word (resume, phase, warning, dropped), `text` is prose."""
 
     table: ClassVar[str] = "events"
 

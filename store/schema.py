@@ -1,4 +1,4 @@
-"""What the tables of a store look like to the code: columns and types, read from schema.sql so that they stand in one place.
+"""What the tables of a store look like to the code: columns and types, read from schema.sql, where they stand once.
 
 Two kinds of tables. *Keyed* ones hold facts, of which the newest wins; *stepped* ones hold measurements of a run at a
 step, of which a later attempt replaces the earlier attempts' rows from its `from_step` on.

@@ -1,8 +1,8 @@
 """Records -> one immutable Parquet segment.
 
-A segment holds the rows of several tables: the union of their columns, what a table does not have is NULL. `_table` says
-which table a row belongs to, `_attempt`, `_rank` and `_seq` which writer wrote it and when, `_schema` by which rules. Each
-segment carries its attempt's row, so it can be read without the ones before it.
+A segment holds the rows of several tables: the union of their columns, what a table does not have is NULL. `_table`
+says which table a row belongs to, `_attempt`, `_rank` and `_seq` which writer wrote it and when, `_schema` by which
+rules. Each segment carries its attempt's row, so it can be read without the ones before it.
 """
 
 import os
@@ -116,7 +116,7 @@ def _newest(table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write_segment(connection: duckdb.DuckDBPyConnection, path: Path, rows: Rows, marks: tuple[str, int, int]) -> None:
-    """Write a segment that is either there and whole, or not there. Raises duckdb.Error or OSError when it cannot be."""
+    """Write a segment that is either there and whole, or not there. Raises duckdb.Error or OSError when it fails."""
     parameters: dict[str, Any] = {}
     parts = [_select(table, rows.tables[table], marks, parameters) for table in sorted(rows.tables)]
     draft = path.with_suffix(".tmp")

@@ -1,7 +1,7 @@
 """The writer of a training process: records go into memory at once and to disk from a background thread.
 
-It never opens the database, so nobody who reads the store can make a training step wait or fail. What is written here is
-read at once by every reader, and folded into the database by `ingest`.
+It never opens the database, so nobody who reads the store can make a training step wait or fail. What is written here
+is read at once by every reader, and folded into the database by `ingest`.
 """
 
 import atexit
@@ -57,9 +57,10 @@ def open_run(
 ) -> "RunWriter":
     """Claim the run's name, write the attempt down and start the background thread.
 
-    `resume=True` adds an attempt to a run that may exist: from `from_step` on (default: its last step + 1) its rows replace
-    the earlier ones. A rank other than 0 joins the newest attempt, so rank 0 must have opened the run before. Raises
-    RunNameTaken, RunMissing, StoreBusy (only to find the last step), and DepthscopeError when the folder cannot be written.
+    `resume=True` adds an attempt to a run that may exist: from `from_step` on (default: its last step + 1) its rows
+    replace the earlier ones. A rank other than 0 joins the newest attempt, so rank 0 must have opened the run before.
+    Raises RunNameTaken, RunMissing, StoreBusy (only to find the last step), and DepthscopeError when the folder cannot
+    be written.
     """
     layout = Layout(Path(store if store is not None else default_store()).absolute())
     info = replace(info, run=text(info.run))
@@ -88,7 +89,7 @@ def _attempt(layout: Layout, run: str, resume: bool, from_step: int | None, rank
 
 
 class RunWriter:
-    """Writes one attempt of a run. Made by `open_run`; `write` and `close` never raise, and `close` may be called twice."""
+    """Writes one attempt of a run. Made by `open_run`; `write` and `close` never raise, `close` may be called twice."""
 
     def __init__(self, layout: Layout, attempt: claims.Attempt, info: RunInfo, rank: int) -> None:
         self.run = attempt.run
@@ -114,7 +115,7 @@ class RunWriter:
         atexit.register(self._at_exit)
 
     def write(self, *records: Record) -> None:
-        """Hand records over. Never blocks and never raises; a forked child's records are not the run's and go nowhere."""
+        """Hand records over. Never blocks and never raises; what a forked child hands over goes nowhere."""
         if self._closed or os.getpid() != self._pid:
             return
         if len(self._incoming) + len(self._backlog) < _BACKLOG:
@@ -175,7 +176,7 @@ class RunWriter:
             self._backlog = []
 
     def _flush(self) -> None:
-        """Write one segment: what is waiting, and all that is known of the run, so that no segment needs an earlier one."""
+        """Write one segment: what is waiting and all that is known of the run, so that it needs no earlier one."""
         self._backlog += [self._incoming.popleft() for _ in range(len(self._incoming))]
         rows = rows_of([self._own_row, *self._backlog], self.run)
         self._facts |= facts_of(self._backlog, rows.lost) | self._steps_seen(rows) | {"heartbeat_at": _now()}
@@ -196,8 +197,8 @@ class RunWriter:
         if not steps:
             return {}
         return {
-            "first_step": min(steps + [self._facts.get("first_step", steps[0])]),
-            "last_step": max(steps + [self._facts.get("last_step", steps[0])]),
+            "first_step": min([*steps, self._facts.get("first_step", steps[0])]),
+            "last_step": max([*steps, self._facts.get("last_step", steps[0])]),
         }
 
     def _recovered(self) -> None:

@@ -103,7 +103,7 @@ def _new_metrics(connection: duckdb.DuckDBPyConnection, spooled: dict[str, str],
 def segment_columns(layer_stats: dict[str, str]) -> dict[str, str]:
     """Every column a segment can have, with a type that holds the values of all tables."""
     columns = dict(MARKS)
-    for table, own in (*base_columns().items(), ("layer_stats", layer_stats)):
+    for own in (*base_columns().values(), layer_stats):
         for name, kind in own.items():
             present = next((known for known in columns if known.lower() == name.lower()), name)
             wider = columns.get(present) in ("DOUBLE", "BIGINT")

@@ -44,7 +44,9 @@ def _spool_sql(columns: dict[str, str], layout: Layout) -> str:
     chosen = ", ".join(f"CAST(r.{quote(name)} AS {kind}) AS {quote(name)}" for name, kind in columns.items())
     return f"""
         SELECT {chosen} FROM read_parquet({_pattern(layout)}, union_by_name = true, hive_partitioning = false) AS r
-        WHERE NOT EXISTS (SELECT 1 FROM high_water AS h WHERE h.attempt = r._attempt AND h.rank = r._rank AND r._seq <= h.seq)"""
+        WHERE NOT EXISTS (
+            SELECT 1 FROM high_water AS h WHERE h.attempt = r._attempt AND h.rank = r._rank AND r._seq <= h.seq
+        )"""
 
 
 def _pattern(layout: Layout) -> str:
