@@ -1,12 +1,13 @@
 """The demo: one small model under several norm strategies, trained side by side with equal seed, data and budget."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from depthscope.store import DepthscopeError, default_store
+from depthscope.store import DepthscopeError, StoreBusy, default_store, open_store
 
 from .crew import train_all
 from .recipes import RUNS, STANDARD, check_recipe, recipes_for
@@ -29,7 +30,7 @@ def run_demo(
 
     Returns an exit code: 0, 1 where a run failed (the others still finish), 130 after Ctrl-C (the store is readable).
     A run that diverges is a result, not a failure. Raises DepthscopeError, before anything starts, for an unknown
-    strategy, fewer than 2 layers, or fewer than 1 step.
+    strategy, fewer than 2 layers, fewer than 1 step, or a folder that is something else than a store.
     """
     if not strategies:
         raise DepthscopeError(f"expected at least one strategy, but got none: take some of {', '.join(STANDARD)}")
@@ -37,5 +38,19 @@ def run_demo(
     recipes = recipes_for(base, tuple(dict.fromkeys(strategies)))
     for recipe in recipes:
         check_recipe(recipe)
-    folder = Path(store) if store is not None else default_store()
+    folder = usable_store(Path(store) if store is not None else default_store())
     return train_all(recipes, folder, console or Console())
+
+
+def usable_store(folder: Path) -> Path:
+    """The store to write to: a new or empty folder, or a store; said here once rather than by every run."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        with suppress(StoreBusy):  # training never opens the database
+            return open_store(folder).path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as wrong:
+        raise DepthscopeError(
+            f"expected a store or a place for a new one at {folder}, but got {wrong.strerror}: pass another store"
+        ) from None
+    return folder

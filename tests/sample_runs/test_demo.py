@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from depthscope.sample_runs import STRATEGIES, run_demo
-from depthscope.store import DepthscopeError, open_store
+from depthscope.store import DepthscopeError, NotAStore, open_store
 
 
 @pytest.fixture
@@ -32,6 +32,18 @@ def test_what_is_wrong_is_said_before_anything_starts(
         run_demo(strategies, **{"layers": 2, "steps": 1, **wrong}, store=tmp_path / "store", console=console)
     assert str(error.value) == message
     assert not (tmp_path / "store").exists()
+
+
+def test_what_is_no_store_is_left_alone(tmp_path: Path, console: Console) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "to mother.txt").write_text("dear")
+    with pytest.raises(NotAStore):
+        run_demo(["pre"], layers=2, steps=1, store=tmp_path / "letters", console=console)
+    with pytest.raises(NotAStore):
+        run_demo(["pre"], layers=2, steps=1, store=tmp_path / "letters" / "to mother.txt", console=console)
+    with pytest.raises(DepthscopeError, match="expected a store or a place for a new one at"):
+        run_demo(["pre"], layers=2, steps=1, store=tmp_path / "letters" / "to mother.txt" / "x", console=console)
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["to mother.txt"]
 
 
 def test_a_demo_and_a_second_one_in_the_same_store(tmp_path: Path, console: Console) -> None:
