@@ -17,6 +17,7 @@ def metric_controls(scene: Scene, view: View) -> View:
     """Two drop-downs, the second with the sites that have the metric; the view as it is when nothing was measured."""
     sites = scene.sites()
     sites = sites[sites["stack"] == view.stack] if (sites["stack"] == view.stack).any() else sites
+    sites = _in_order(sites, scene.metrics())
     if sites.empty:
         return view
     left, right = st.columns(2)
@@ -26,6 +27,12 @@ def metric_controls(scene: Scene, view: View) -> View:
         places = [str(site) for site in dict.fromkeys(sites.loc[sites["metric"] == metric, "site"])]
         site = pick("site", "Measured at", labels_of_sites(places), view.site)
     return replace(view, metric=metric, site=site, stack=str(sites["stack"].iloc[0]))
+
+
+def _in_order(sites: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order in which the metrics were registered; those without a description last."""
+    place = {name: nth for nth, name in enumerate(metrics["name"])}
+    return sites.sort_values("metric", key=lambda names: names.map(place).fillna(len(place)), kind="stable")
 
 
 def _titles(sites: pd.DataFrame) -> dict[str, str]:

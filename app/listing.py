@@ -8,9 +8,9 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from .text import plain
-from .theme import NONFINITE, strategy_style
+from .theme import NONFINITE, strategy_style, tint
 
-__all__ = ["coloured", "listing"]
+__all__ = ["coloured", "listing", "strategy_cell"]
 
 STATE_COLOURS = {"running": "#0072B2", "stalled": "#B8860B", "interrupted": "#B8860B", "failed": NONFINITE}
 """For the states that ask for attention; a finished run stays plain."""
@@ -44,8 +44,17 @@ def listing(runs: pd.DataFrame) -> pd.DataFrame:
 
 def coloured(table: pd.DataFrame) -> Styler:
     """The listing with states and strategies in their colours."""
-    style = table.style.map(lambda name: f"color: {strategy_style(name).colour}; font-weight: 600", subset=["Strategy"])
-    return style.map(lambda state: f"color: {STATE_COLOURS[state]}" if state in STATE_COLOURS else "", subset=["State"])
+    style = table.style.map(strategy_cell, subset=["Strategy"])
+    return style.map(lambda state: _cell(STATE_COLOURS[state]) if state in STATE_COLOURS else "", subset=["State"])
+
+
+def strategy_cell(strategy: object) -> str:
+    """CSS of a cell that names a strategy."""
+    return _cell(strategy_style(strategy).colour)
+
+
+def _cell(colour: str) -> str:
+    return f"background-color: {tint(colour, 0.28)}; font-weight: 600"
 
 
 def _progress(row: Mapping[str, object]) -> float:

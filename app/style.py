@@ -4,8 +4,17 @@ from collections.abc import Sequence
 
 __all__ = ["ICON", "PAGE_STYLE", "THEME", "chip_style"]
 
-THEME = {"theme.light.primaryColor": "#0072B2", "theme.dark.primaryColor": "#56B4E9"}
-"""Streamlit's settings: its own red would read as an alarm. One a ground, for a plain primaryColor pins the light one."""
+THEME = {
+    "theme.light.primaryColor": "#0072B2",
+    "theme.light.backgroundColor": "#ffffff",
+    "theme.light.secondaryBackgroundColor": "#f2f4f8",
+    "theme.light.textColor": "#1f2430",
+    "theme.dark.primaryColor": "#56B4E9",
+    "theme.dark.backgroundColor": "#0e1117",
+    "theme.dark.secondaryBackgroundColor": "#1b202b",
+    "theme.dark.textColor": "#e8eaf0",
+}
+"""Streamlit's settings, the same grounds as the figures have. Its own red accent would read as an alarm."""
 
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0072B2"/>'
@@ -15,7 +24,7 @@ ICON = (
 
 PAGE_STYLE = """<style>
 .stMainBlockContainer { padding: 3.6rem 3rem 3rem; }
-.stMainBlockContainer h2 { padding: 0 0 0.25rem; font-size: 1.75rem; }
+.stMainBlockContainer h2 { padding: 0 0 0.5rem; font-size: 1.75rem; }
 .stMainBlockContainer h3 { padding: 0.75rem 0 0.25rem; font-size: 1.2rem; }
 [data-testid="stSidebarHeader"] { height: 2.5rem; min-height: 2.5rem; margin-bottom: 0; }
 [data-testid="stSidebarUserContent"] { padding-top: 0.25rem; }

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from .figures import AnyTable
+from .listing import strategy_cell
 from .scene import Scene
 from .text import file_name, markdown
-from .theme import strategy_style
 from .view import View
 
 __all__ = ["summary_view"]
@@ -22,9 +22,7 @@ def summary_view(scene: Scene, table: AnyTable, view: View) -> None:
         st.caption("These runs have no profiles yet.")
         return
     frame = table.table(record)
-    coloured = frame.style.map(
-        lambda name: f"color: {strategy_style(name).colour}; font-weight: 600", subset=["Strategy"]
-    )
+    coloured = frame.style.map(strategy_cell, subset=["Strategy"])
     numbers: dict[str, object] = {name: FOUR_DIGITS for name in frame.columns if frame[name].dtype.kind == "f"}
     numbers["Last loss"] = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(coloured, hide_index=True, column_config=numbers, alt=f"{table.title}: one row a run")

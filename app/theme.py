@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-__all__ = ["DARK", "DASHES", "LIGHT", "NONFINITE", "THEMES", "Style", "Theme", "run_styles", "strategy_style"]
+__all__ = ["DARK", "DASHES", "LIGHT", "NONFINITE", "THEMES", "Style", "Theme", "run_styles", "strategy_style", "tint"]
 
 KNOWN = {
     "pre": ("#0072B2", "circle"),
@@ -39,6 +39,12 @@ class Style:
     colour: str
     dash: str
     marker: str
+
+
+def tint(colour: str, alpha: float) -> str:
+    """A translucent colour, as CSS and Plotly write it: on either ground the text over it stays readable."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def comparison_caveats(runs: pd.DataFrame) -> tuple[str, ...]:
         low, high = int(runs["tokens"].min()), int(runs["tokens"].max())
         told.append(f"The runs have seen different numbers of tokens ({low:,} to {high:,}).")
     if _differ(runs["seed"]):
-        told.append("The runs have different seeds: differences of the size of the spread over seeds mean nothing.")
+        told.append("The runs have different seeds: a difference smaller than the spread over seeds means nothing.")
     if _differ(runs["n_layers"]):
         told.append("The runs have different depths.")
     return tuple(told)

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..text import plotly as safe
-from ..theme import NONFINITE, Style, Theme
+from ..theme import NONFINITE, Style, Theme, tint
 from .axes import is_log, joined, missing_note, value_axis
 from .blank import blank_figure
 
@@ -128,7 +128,7 @@ def _band(line: Line, style: Style, place: Mapping[str, str]) -> go.Scatter:
         x=np.concatenate([x, x[::-1]]),
         y=_finite(np.concatenate([high[keep], low[keep][::-1]])),
         fill="toself",
-        fillcolor=_faint(style.colour),
+        fillcolor=tint(style.colour, 0.2),
         line={"width": 0},
         mode="lines",
         hoverinfo="skip",
@@ -137,11 +137,6 @@ def _band(line: Line, style: Style, place: Mapping[str, str]) -> go.Scatter:
         name="min to max",
         **place,
     )
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.2)"
 
 
 def add_nonfinite(figure: go.Figure, lines: Sequence[Line]) -> None:
