@@ -109,7 +109,7 @@ class _Reader:
         return [*joins, _Joined(carry, branch, node, self._scale_of(carry))]
 
     def _scale_of(self, node: Node) -> float | None:
-        op = self.made.get(node)
+        op = self.made.get(node) if node != self.block.input else None
         return op.scale if op is not None and op.kind == "scale" else None
 
     def branches(self, join: _Joined, index: int, joins: list[_Joined]) -> list[Branch]:
@@ -120,12 +120,11 @@ class _Reader:
         return [self._branch(join, node, index + i, joins) for i, node in enumerate(nodes)]
 
     def _branch(self, join: _Joined, node: Node, index: int, joins: list[_Joined]) -> Branch:
-        module = self._module(node)
-        norm = self.norms.get(node)
-        source = self._module(norm.input) if norm is not None and norm.input is not None else module
-        pre_norm, pre_scale = self._pre_norm(join, joins)
+        module, norm = self._module(node), self.norms.get(node)
+        source = self._source(node if norm is None or norm.input is None else norm.input)
+        pre_norm, pre_scale = self._pre_norm(join, source, joins)
         return Branch(
-            kind=_kind(source or module, index),
+            kind=_kind(source, self.block, index),
             module=None if module is None else module.name,
             source=None if source is None else source.name,
             raw_norm=None if norm is None else norm.name,
@@ -142,25 +141,40 @@ class _Reader:
         made = [c for c in self.inner if c.output == node and c.input != node]
         return min(made, key=lambda c: c.start, default=None)
 
-    def _pre_norm(self, join: _Joined, joins: list[_Joined]) -> tuple[bool, float | None]:
-        """Whether a norm reads the stream as it stands before this addition without becoming the stream itself."""
+    def _source(self, node: Node) -> Call | None:
+        """The module that computes a branch, looking through a scale between it and the sum."""
+        while self._module(node) is None:
+            op = self.made.get(node)
+            if op is None or op.kind not in ("scale", "same"):
+                return None
+            node = op.inputs[0]
+        return self._module(node)
+
+    def _pre_norm(self, join: _Joined, source: Call | None, joins: list[_Joined]) -> tuple[bool, float | None]:
+        """Whether the branch reads a norm of the stream that does not become the stream itself, and its scale.
+
+        What the branch's module was called with tells; else any norm that reads the stream where the branch leaves it.
+        """
         carried = {j.before for j in joins} | {j.total for j in joins} | {self.block.output}
-        stands = self._unscaled(join.before)
-        outputs = [c.output for c in self.norms.values() if c.input == stands and c.output not in carried]
-        functional = [n for n, op in self.made.items() if op.kind == "norm" and op.inputs[0] == stands]
-        found = [n for n in [*outputs, *functional] if n is not None and n not in carried]
+        normed = {node: call.input for node, call in self.norms.items()}
+        normed |= {node: op.inputs[0] for node, op in self.made.items() if op.kind == "norm"}
+        scale, read = self._through_scale(source.input if source is not None else None)
+        if read in normed and read not in carried and self.path(normed[read]) is not None:
+            return True, scale
+        stands = join.before if join.before == self.block.input else self._through_scale(join.before)[1]
+        found = [node for node, reads in normed.items() if reads == stands and node not in carried]
         scales = [op.scale for op in self.made.values() if op.kind == "scale" and op.inputs[0] in found]
         return bool(found), scales[0] if scales else None
 
-    def _unscaled(self, node: Node) -> Node:
-        op = self.made.get(node)
-        return op.inputs[0] if op is not None and op.kind == "scale" else node
+    def _through_scale(self, node: Node | None) -> tuple[float | None, Node | None]:
+        op = self.made.get(node) if node is not None and node not in self.norms else None
+        return (op.scale, op.inputs[0]) if op is not None and op.kind == "scale" else (None, node)
 
 
-def _kind(module: Call | None, index: int) -> str:
-    """'attn' or 'mlp' by the words in the module's own name and class, else by order."""
-    if module is not None:
-        words = f"{module.name.rsplit('.', 1)[-1]} {type(module.module).__name__}".lower()
+def _kind(source: Call | None, block: Call, index: int) -> str:
+    """'attn' or 'mlp' by the words in the module's path inside the block and in its class, else by order."""
+    if source is not None:
+        words = f"{source.name.removeprefix(block.name)} {type(source.module).__name__}".lower()
         if any(word in words for word in _MIXER_WORDS):
             return "attn"
         if any(word in words for word in _MLP_WORDS):

@@ -27,27 +27,28 @@ def parameter_groups(
             continue
         stack, layer = blocks[block]
         groups.setdefault((stack, layer, "block"), []).append(name)
-        kind = _branch_of(model, name, block, branches.get(block, {}))
+        kind = _branch_of(model, name, branches.get(block, {}))
         if kind is not None:
             groups.setdefault((stack, layer, kind), []).append(name)
     return {key: tuple(names) for key, names in groups.items()}
 
 
-def _branch_of(model: nn.Module, name: str, block: str, branches: Mapping[str, str]) -> str | None:
+def _branch_of(model: nn.Module, name: str, branches: Mapping[str, str]) -> str | None:
     """'attn' inside the child that computes attention; 'mlp' for the rest of the block without its norms.
 
-    Some blocks spread their MLP over several children (fc1, fc2), so it is found by what it is not.
+    Some blocks spread their MLP over several children (fc1, fc2), so it is found by what it is not. The two branches
+    part where their paths part: at the block's children, or deeper where those are lists.
     """
+    if set(branches) != {"attn", "mlp"}:
+        return None
+    paths = [branches[kind].split(".") for kind in ("attn", "mlp")]
+    parting = next((i for i, (a, b) in enumerate(zip(*paths, strict=False)) if a != b), None)
     parts = name.split(".")
-    depth = block.count(".") + 2
-    if len(parts) <= depth:
-        return None  # a parameter of the block itself
-    child = ".".join(parts[:depth])
-    attention = branches.get("attn")
-    if attention is not None and f"{attention}.".startswith(f"{child}."):
+    if parting is None or len(parts) <= parting + 1:
+        return None
+    if parts[: parting + 1] == paths[0][: parting + 1]:
         return "attn"
-    of_norm = any(_is_norm(model, path) for path in (child, name.rpartition(".")[0]))
-    return "mlp" if "mlp" in branches and not of_norm else None
+    return None if any(_is_norm(model, ".".join(parts[:i])) for i in range(parting, len(parts))) else "mlp"
 
 
 def _is_norm(model: nn.Module, path: str) -> bool:

@@ -124,6 +124,8 @@ def _taps(trace: Trace, block: Block, call: Call, flow: BlockFlow) -> list[Tap]:
             continue
         if branch.module is not None:
             taps.append(Tap(branch.module, "output", (block.stack, block.layer, f"{branch.kind}_out")))
+        elif branch.source is not None:  # scaled on its way to the sum: no module's output is what is added
+            taps.append(Tap(branch.source, "output", (block.stack, block.layer, f"{branch.kind}_raw")))
         if branch.raw_norm is not None:
             taps.append(Tap(branch.raw_norm, "input", (block.stack, block.layer, f"{branch.kind}_raw")))
     if flow.branches and flow.branches[-1].post_norm:
@@ -142,12 +144,13 @@ def _middle_reader(trace: Trace, block: Call, flow: BlockFlow) -> str | None:
 
 
 def _branch_modules(blocks: tuple[Block, ...], flows: Mapping[str, BlockFlow]) -> dict[str, dict[str, str]]:
-    """For each block the module that computes each kind of branch, before an output norm."""
+    """For each block with one attention and one MLP the modules that compute them, before an output norm."""
     found: dict[str, dict[str, str]] = {}
     for block in blocks:
-        for branch in flows[block.name].branches if block.name in flows else ():
-            if branch.source is not None:
-                found.setdefault(block.name, {})[branch.kind] = branch.source
+        branches = flows[block.name].branches if block.name in flows else ()
+        named = {branch.kind: branch.source for branch in branches if branch.source is not None}
+        if len(branches) == len(named) == 2:
+            found[block.name] = named
     return found
 
 

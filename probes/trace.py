@@ -95,7 +95,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         op = _op(func, args, inputs, result)
         if op is not None:
-            self.trace.made[self.trace.node(next(iter(tensors_in(result))))] = op
+            tensor, version = self.trace.node(next(tensors_in(result)))
+            # Autograd counts an in-place change only after this returns.
+            self.trace.made[tensor, version + func.name().split(".")[0].endswith("_")] = op
         return result
 
 
