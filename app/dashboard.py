@@ -97,10 +97,14 @@ def run_server(store: Path, host: str, port: int) -> None:
     """Serve `store` in this process until it is interrupted. Call once per process."""
     import streamlit
     from starlette.middleware import Middleware
+    from streamlit.runtime.pages_manager import PagesManager
 
     from .guard import Guard
 
     os.environ["DEPTHSCOPE_STORE"] = str(store.absolute())  # how main.py, which Streamlit runs as a script, knows it
+    # Our pages/ holds modules. Until the first st.navigation Streamlit would take it for a folder of scripts, and a link to
+    # a page, followed on a fresh server, would run one of them.
+    PagesManager.uses_pages_directory = False
     hosts = LOOPBACK_NAMES if is_loopback(host) else ()
     streamlit.App(MAIN, middleware=[Middleware(Guard, hosts=hosts)]).run(config=settings(host, port))
 
