@@ -1,4 +1,4 @@
-"""Runs as a folder of Parquet files: one a table, sorted, and a small manifest. What goes out comes in exactly as it was."""
+"""Runs as a folder of Parquet files, one a table, with a small manifest. What goes out comes in exactly as it was."""
 
 import dataclasses
 import shutil
@@ -13,7 +13,7 @@ from . import claims
 from .claims import Attempt
 from .coerce import text
 from .connect import Deadline, opened
-from .errors import DepthscopeError, RunMissing, RunNameTaken, StoreBusy
+from .errors import BundleInvalid, DepthscopeError, RunMissing, RunNameTaken
 from .ingest import fold_all, only_one
 from .layout import Layout
 from .manifest import Manifest, bundle_columns, parquet, read_manifest, write_manifest
@@ -99,7 +99,7 @@ def import_bundle(
     layout = _layout(store)
     layout.create()
     deadline = Deadline(_PATIENCE)
-    with _alone(layout, deadline):
+    with only_one(layout, deadline):
         fold_all(layout, deadline)
         with opened(layout.database, deadline, read_only=False) as connection:
             _check_free(connection, layout, names.values(), replace)
@@ -118,17 +118,6 @@ def _names(manifest: Manifest, rename: str | Mapping[str, str] | None) -> dict[s
     if len(set(names.values())) < len(names) or "" in names.values():
         raise DepthscopeError("expected a name of its own for every run, got one twice or an empty one")
     return names
-
-
-@contextmanager
-def _alone(layout: Layout, deadline: Deadline) -> Iterator[None]:
-    while True:
-        with only_one(layout) as alone:
-            if alone:
-                yield
-                return
-        if not deadline.pause():
-            raise StoreBusy(f"expected to write to {layout.root} within {deadline.seconds:g} s, an ingest still runs")
 
 
 def _check_free(connection: duckdb.DuckDBPyConnection, layout: Layout, names: Iterable[str], replace: bool) -> None:
@@ -195,7 +184,7 @@ def _import(
     except BaseException as error:
         connection.execute("ROLLBACK")
         if isinstance(error, duckdb.ConversionException):
-            raise BundleInvalid(f"expected a bundle at {source}, but a value does not fit: {error}") from error
+            raise BundleInvalid(f"expected a bundle at {source}, but {str(error).splitlines()[0]}") from error
         raise
 
 

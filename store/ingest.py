@@ -70,13 +70,12 @@ def ingest(path: Path | str | None = None) -> IngestResult:
     """
     layout = Layout(Path(path if path is not None else default_store()).absolute())
     layout.check()
-    with only_one(layout) as alone:
-        if not alone:
-            return IngestResult(skipped="another ingest is running")
-        try:
-            return fold_all(layout, Deadline(_PATIENCE))
-        except StoreBusy as busy:
-            return IngestResult(skipped=str(busy))
+    deadline = Deadline(_PATIENCE)
+    try:
+        with only_one(layout, deadline):
+            return fold_all(layout, deadline)
+    except StoreBusy as busy:
+        return IngestResult(skipped=str(busy))
 
 
 def fold_all(layout: Layout, deadline: Deadline) -> IngestResult:
@@ -122,15 +121,17 @@ def _keep_views(layout: Layout, deadline: Deadline) -> None:
 
 
 @contextmanager
-def only_one(layout: Layout) -> Iterator[bool]:
-    """Hold ingest.lock; False when another process does."""
+def only_one(layout: Layout, deadline: Deadline) -> Iterator[None]:
+    """Hold ingest.lock, which goes when its holder does. StoreBusy past the deadline."""
     with layout.lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not deadline.pause():
+                    raise StoreBusy(f"expected to fold into {layout.root} now, another ingest is running") from None
+        yield
 
 
 def _sweep(layout: Layout) -> None:

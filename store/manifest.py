@@ -4,7 +4,6 @@ import glob
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -42,22 +41,19 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise _invalid(folder, f"its {_FILE} is another program's")
     schema, runs, tables = (content.get(key) for key in ("schema", "runs", "tables"))
-    if not isinstance(schema, int) or not _are(list, str, runs) or not _are(dict, int, tables):
+    if not (isinstance(schema, int) and isinstance(runs, list) and isinstance(tables, dict)):
         raise _invalid(folder, f"its {_FILE} lacks schema, runs or tables")
     if schema > SCHEMA_VERSION:
         raise StoreTooNew(f"expected a bundle of schema {SCHEMA_VERSION} or older, got {schema}; upgrade depthscope")
+    if not (all(isinstance(run, str) for run in runs) and all(isinstance(rows, int) for rows in tables.values())):
+        raise _invalid(folder, f"its {_FILE} lists something else than names and numbers of rows")
     if unknown := tables.keys() - base_columns().keys():
         raise _invalid(folder, f"it has the unknown table {sorted(unknown)[0][:80]!r}")
     return Manifest(schema, runs, tables)
 
 
-def _are(container: type, kind: type, value: Any) -> bool:
-    items = value.values() if isinstance(value, dict) else value
-    return isinstance(value, container) and all(isinstance(item, kind) for item in items)
-
-
 def bundle_columns(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest) -> dict[str, list[str]]:
-    """Columns of each table's file. Raises BundleInvalid when a file is missing, cut short, or holds what it must not."""
+    """Columns of each table's file. BundleInvalid when a file is missing, cut short, or holds what it must not."""
     found = {}
     for table, rows in manifest.tables.items():
         source = parquet(folder, table)

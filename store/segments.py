@@ -7,6 +7,7 @@ rules. Each segment carries its attempt's row, so it can be read without the one
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -132,7 +133,9 @@ def write_segment(connection: duckdb.DuckDBPyConnection, path: Path, rows: Rows,
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    fsync_folder(path.parent)
+    # The segment can be read now, so it must not be written again; some file systems do not know how to sync a folder.
+    with suppress(OSError):
+        fsync_folder(path.parent)
 
 
 def _select(table: str, rows: list[dict[str, Any]], marks: tuple[str, int, int], parameters: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ import threading
 import time
 import warnings
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +38,7 @@ _LONGEST_INTERVAL = 45.0  # while nobody ingests; below the 60 s after which a r
 _HEARTBEAT = 20.0  # seconds between segments of a run that has nothing to say
 _MANY_SEGMENTS = 64  # waiting segments that call for an ingest
 _INGEST_AGAIN = 30.0  # seconds from one such call to the next
+_LAST_FLUSH = 30.0  # seconds that close() waits for the disk
 _EARLY = 4_000  # records that do not wait for the interval
 _BACKLOG = 50_000  # records kept while the disk refuses them: about 50 MB
 _MOST_WARNINGS = 20  # different ones; a loop that repeats itself must not fill the log
@@ -70,7 +73,8 @@ def open_run(
         layout.create()
         ensure_sentinel(layout)
         attempt = _attempt(layout, info.run, resume, from_step, rank)
-        return RunWriter(layout, attempt, info, rank)
+        with _returning_name(layout, info.run, new=rank == 0 and not resume):
+            return RunWriter(layout, attempt, info, rank)
     except (OSError, duckdb.Error) as error:
         raise DepthscopeError(
             f"cannot write to the store at {layout.root} ({_reason(error)}); pass another store"
@@ -86,6 +90,17 @@ def _attempt(layout: Layout, run: str, resume: bool, from_step: int | None, rank
         last = open_store(layout.root).sql("SELECT coalesce(max(last_step), -1) AS last FROM runs WHERE run = ?", [run])
         from_step = int(last["last"][0]) + 1
     return claims.join(layout.claims, run, [from_step])[0]
+
+
+@contextmanager
+def _returning_name(layout: Layout, run: str, *, new: bool) -> Iterator[None]:
+    """A run of which nothing could be written leaves its name free."""
+    try:
+        yield
+    except BaseException:
+        if new:
+            claims.release(layout.claims, run)
+        raise
 
 
 class RunWriter:
@@ -108,7 +123,8 @@ class RunWriter:
         self._failing_since: datetime | None = None
         self._warned: set[str] = set()
         self._stop = threading.Event()
-        self._closed = False
+        self._ending: dict[str, Any] = {}  # what the last segment says of the run
+        self._closed = self._done = False
         self._flush()
         self._thread = threading.Thread(target=self._loop, name="depthscope-spool", daemon=True)
         self._thread.start()
@@ -128,18 +144,19 @@ class RunWriter:
 
     def close(self, status: str = "finished") -> None:
         """Write what is left, with the run's `status` (finished, failed, interrupted), and start an ingest."""
-        if self._closed or os.getpid() != self._pid:
+        if self._done or os.getpid() != self._pid:
             return
+        self._ending = self._ending or {"status": text(status), "ended_at": _now()}
         self._closed = True
-        atexit.unregister(self._at_exit)
         self._stop.set()
-        self._thread.join(timeout=30)
-        if self._thread.is_alive():
-            self._warn(f"the disk of {self.store} does not answer; the last rows of {self.run!r} are lost")
-            return
-        self._facts |= {"status": text(status), "ended_at": _now()}
-        self._try_flush()
-        if self._failing_since is None:
+        self._thread.join(
+            timeout=_LAST_FLUSH
+        )  # a second Ctrl-C may end this wait; the interpreter's exit comes back to it
+        self._done = True
+        atexit.unregister(self._at_exit)
+        if self._thread.is_alive() or self._failing_since is not None:
+            self._warn(f"the last rows of {self.run[:80]!r} could not be written to {self.store} and are lost")
+        else:
             start_ingest(self.store)
 
     def _at_exit(self) -> None:
@@ -152,11 +169,19 @@ class RunWriter:
                 continue
             self._try_flush()
             last = time.monotonic()
-            crowded = len(list_segments(self._spool)) > _MANY_SEGMENTS
+            crowded = self._crowded()
             interval = min(interval * 2, _LONGEST_INTERVAL) if crowded or self._failing_since else _INTERVAL
             if crowded and last >= next_ingest:
                 next_ingest = last + _INGEST_AGAIN
                 start_ingest(self.store)
+        self._facts |= self._ending
+        self._try_flush()
+
+    def _crowded(self) -> bool:
+        try:
+            return len(list_segments(self._spool)) > _MANY_SEGMENTS
+        except OSError:
+            return False
 
     def _due(self, waited: float, interval: float) -> bool:
         if not self._incoming and not self._backlog:
