@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from rich.console import Console
 
@@ -24,11 +23,14 @@ from .text import plain
 
 __all__ = ["app", "main"]
 
+# typer carries its own copy of click, or uses the installed one, depending on its version.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
 UNEXPECTED, USAGE_ERROR, CRITICAL, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     help="See what happens across depth while a transformer trains.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,27 +51,46 @@ class Target(StrEnum):
 
 EXPORTERS = {Target.parquet: export_runs}
 
+
+def Flag(name: str, help: str) -> Any:
+    """A switch that is off; typer would show its type and default in the help."""
+    return typer.Option(name, help=help, metavar="", show_default=False)
+
+
+def Number(least: int, help: str, usual: int) -> Any:
+    """A whole number; where it is not given, run_demo takes `usual` by itself."""
+    return typer.Option(min=least, metavar="N", help=f"{help} {default(usual)}")
+
+
+def default(value: object) -> str:
+    return f"\\[default: {value}]"  # the backslash keeps rich from reading it as markup
+
+
 StoreArgument = Annotated[
     Path | None, typer.Argument(metavar="[STORE]", help="Store folder; the same as --store.", show_default=False)
 ]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", metavar="DIR", help="Store folder. [default: $DEPTHSCOPE_STORE, else ./depthscope-runs]"),
+    typer.Option(
+        "--store", metavar="DIR", help=f"Store folder. {default('$DEPTHSCOPE_STORE, else ./depthscope-runs')}"
+    ),
 ]
 RunOption = Annotated[list[str] | None, typer.Option("--run", metavar="NAME", help="Only this run; may be repeated.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, whose fields stay the same between versions.")]
+JsonOption = Annotated[bool, Flag("--json", "Print JSON, whose fields stay the same between versions.")]
 
 
 @app.callback()
 def options(
     ctx: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    debug: Annotated[bool, Flag("--debug", "Show the traceback of an unexpected error.")] = False,
+    version: Annotated[bool, Flag("--version", "Print the version and end.")] = False,
 ) -> None:
+    """The options of every command, and what `depthscope` alone says."""
     ctx.obj.debug = debug
     if version:
         typer.echo(f"depthscope {installed_version('depthscope')}")
-        raise typer.Exit
+    elif ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
 
 
 @app.command()
@@ -77,15 +98,15 @@ def demo(
     strategies: Annotated[
         str, typer.Option(metavar="NAME,...", help="Norm strategies to train.")
     ] = "pre,post,peri,mix,lns",
-    layers: Annotated[int | None, typer.Option(min=2, metavar="N", help="Blocks of each model.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of each run.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of weights and data order.")] = None,
+    layers: Annotated[int | None, Number(2, "Blocks of each model.", 12)] = None,
+    steps: Annotated[int | None, Number(1, "Steps of each run.", 500)] = None,
+    seed: Annotated[int | None, Number(0, "Seed of weights and data order.", 0)] = None,
     store: StoreOption = None,
-    dashboard: Annotated[bool, typer.Option(" /--no-dashboard", help="Only train; end when training ends.")] = True,
+    no_dashboard: Annotated[bool, Flag("--no-dashboard", "Only train; end when training ends.")] = False,
 ) -> None:
     """Train small transformers that differ only in where they normalize, and watch them live."""
     require("train", "the demo")
-    if dashboard:
+    if not no_dashboard:
         require("app", "the demo's dashboard (or use --no-dashboard)")
     from depthscope.sample_runs import STRATEGIES, run_demo
 
@@ -100,7 +121,7 @@ def demo(
     def train(console: Console) -> int:
         return run_demo(chosen, store=folder, console=console, **budget)
 
-    raise typer.Exit(beside_dashboard(train, folder, dashboard))
+    raise typer.Exit(beside_dashboard(train, folder, dashboard=not no_dashboard))
 
 
 @app.command()
@@ -191,7 +212,7 @@ def import_(
 ) -> None:
     """Copy the runs of a bundle into a store, which is made if need be."""
     if rename is not None and replace:
-        raise click.UsageError("expected --rename or --replace; got both")
+        raise DepthscopeError("expected --rename or --replace; got both")
     target = named_store(None, store) or default_store()
     import_bundle(folder, target, rename=rename, replace=replace)
     typer.echo(f"Imported {folder} into {target}.", err=True)
@@ -205,9 +226,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     session = Session()
     try:
         status = app(arguments, prog_name="depthscope", standalone_mode=False, obj=session)
-    except (DepthscopeError, click.ClickException) as error:
-        status = fail(error.format_message() if isinstance(error, click.ClickException) else str(error))
-    except (KeyboardInterrupt, click.Abort):
+    except DepthscopeError as error:
+        status = fail(str(error))
+    except UsageError as error:
+        status = fail(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`depthscope runs | head`): nothing is left to say, not even by Python's flush at exit.

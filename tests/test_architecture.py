@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,14 @@ def test_files_and_functions_stay_short(path):
     assert lines <= MAX_FILE, f"{name(path)} has {lines} lines"
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or 0) - node.lineno + 1
+            length = (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
             assert length <= MAX_FUNCTION, f"{name(path)}: {node.name} has {length} lines"
+
+
+def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """A face with many options is documented at length: that is no reason to split the function."""
+    first = node.body[0]
+    return (first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(node) else 0
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -129,6 +136,7 @@ def test_every_data_file_is_in_the_wheel():
     from setuptools.config.pyprojecttoml import apply_configuration
     from setuptools.dist import Distribution
 
+    warnings.simplefilter("ignore")  # setuptools' own, of every release anew
     distribution = apply_configuration(Distribution({"src_root": str(ROOT)}), ROOT / "pyproject.toml")
     distribution.include_package_data = False  # else it would look at what git or an old build lists
     build = distribution.get_command_obj("build_py")

@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from rich.console import Group
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from ..findings import SEVERITIES, Evidence, Finding
@@ -21,6 +19,8 @@ FORMAT = 1
 
 STYLES = {"critical": "bold white on red", "warning": "bold yellow", "info": "cyan", "ok": "green"}
 SIGNS = {"critical": "✖ critical", "warning": "▲ warning", "info": "● info", "ok": "✔ ok"}
+
+INDENT = 12
 
 Findings = Mapping[str, Sequence[Finding]]
 
@@ -38,29 +38,31 @@ def show_findings(findings: Findings) -> None:
     out = console()
     for run, found in findings.items():
         out.print(Text(plain(run), style="bold"))
-        out.print(Padding(paragraphs(found), (0, 0, 1, 0)))
+        if not found:
+            out.print("Nothing was measured yet.", style="dim")
+        for finding in found:
+            show(out, finding)
+        out.print()
     out.print(summary(findings))
 
 
-def paragraphs(found: Sequence[Finding]) -> Table | Text:
-    if not found:
-        return Text("Nothing was measured yet.", style="dim")
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(ratio=1)
-    for finding in found:
-        grid.add_row(Text(SIGNS[finding.severity], style=STYLES[finding.severity]), Group(*lines(finding)))
-    return grid
+def show(out: Console, finding: Finding) -> None:
+    """A sign, and beside it the sentence; for something to act on also the advice, the evidence and the rule."""
+    sign = Text(SIGNS[finding.severity], style=STYLES[finding.severity])
+    for paragraph in paragraphs(finding):
+        for line in paragraph.wrap(out, max(out.width - INDENT, 40)):
+            line.rstrip()
+            out.print(Text.assemble(sign, " " * (INDENT - len(sign)), line), soft_wrap=True)
+            sign = Text()
 
 
-def lines(finding: Finding) -> list[Text]:
-    """The sentence; for something to act on also the advice, the evidence and the rule."""
+def paragraphs(finding: Finding) -> list[Text]:
     stack = "" if finding.evidence.stack == "main" else f" ({plain(finding.evidence.stack)})"
-    said = [Text(f"{finding.title}{stack}", style="bold"), Text(finding.sentence)]
+    said = [Text.assemble((f"{finding.title}{stack}: ", "bold"), finding.sentence)]
     if finding.severity in ("critical", "warning"):
         said.append(Text(f"→ {finding.advice}"))
-        said.append(Text(f"{where(finding.evidence)}; confidence {finding.confidence}", style="dim"))
-        said.append(Text(f"Rule: {finding.rule} ({finding.source})", style="dim"))
+        said.append(Text(f"{where(finding.evidence)}; confidence {finding.confidence}.", style="dim"))
+        said.append(Text(f"Rule: {finding.rule}. Source: {finding.source}.", style="dim"))
     return said
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ PIPE_WIDTH = 180
 def console() -> Console:
     """Standard output: as wide as the terminal, or wide enough for a table where there is none."""
     found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    return found if found.is_terminal or os.environ.get("COLUMNS") else Console(highlight=False, width=PIPE_WIDTH)
 
 
 def to_json(value: Any) -> str:
@@ -44,9 +45,11 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def number(value: float | None, spec: str = ".4f") -> str:
-    """`value` for people; '' where there is none, NaN and Inf said as such."""
-    return "" if value is None or value is pd.NA else format(value, spec)
+def number(value: float | None) -> str:
+    """`value` with four digits for people; '' where there is none, NaN and Inf said as such."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if math.isfinite(value) else f"{value}".replace("nan", "NaN").replace("inf", "Inf")
 
 
 def count(value: float | None) -> str:

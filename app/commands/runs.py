@@ -9,6 +9,7 @@ from rich.text import Text
 
 from depthscope.store import Store, run_table
 
+from ..losses import last_loss, lowest_loss
 from ..text import plain
 from .output import console, count, number, to_json
 
@@ -50,19 +51,17 @@ def runs_json(store: Store) -> str:
 
 
 def fields(row: dict[Any, Any]) -> dict[str, Any]:
-    values = {name: row.get(name) for name in FIELDS}
+    values = {name: missing_as_none(row.get(name)) for name in FIELDS}
     for name in ("config", "environment"):
         values[name] = json.loads(text) if isinstance(text := values[name], str) else None
-    return {name: missing_as_none(value) for name, value in values.items()} | losses(row)
-
-
-def losses(row: dict[Any, Any]) -> dict[str, Any]:
-    # A NaN loss of a run that logged losses is a value; a run without losses has NULL.
-    return {name: row.get(name) for name in ("last_loss", "min_loss")}
+    return values | {"last_loss": last_loss(row), "min_loss": lowest_loss(row)}
 
 
 def missing_as_none(value: Any) -> Any:
-    return None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+    """`value`, with integers that became floats because other runs have none made integers again."""
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def show_runs(store: Store) -> None:
@@ -92,8 +91,8 @@ def cells(row: dict[Any, Any]) -> list[Text]:
         Text(count(row["n_params"])),
         Text(count(row["last_step"])),
         Text(count(row["tokens"])),
-        Text(number(row["last_loss"])),
-        Text(number(row["min_loss"])),
+        Text(number(last_loss(row))),
+        Text(number(lowest_loss(row))),
         Text(f"{nonfinite:,}", style="bold red" if nonfinite else "dim"),
         Text(f"{started:%Y-%m-%d %H:%M}" if started else "", style="dim"),
     ]

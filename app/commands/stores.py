@@ -5,13 +5,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
 from depthscope.store import DepthscopeError, RunMissing, Store, default_store, open_store, run_table
 
 from ..text import plain
 
 __all__ = ["NoRuns", "chosen_runs", "find_store", "named_store"]
+
+
+class TwoStores(DepthscopeError):
+    """A store was named twice, differently."""
 
 
 class NoRuns(DepthscopeError):
@@ -21,7 +23,7 @@ class NoRuns(DepthscopeError):
 def named_store(positional: Path | None, option: Path | None) -> Path | None:
     """The store that the user named: as an argument, an option, or in $DEPTHSCOPE_STORE; None when nowhere."""
     if positional and option and positional != option:
-        raise click.UsageError(f"expected one store; got {positional} and --store {option}")
+        raise TwoStores(f"expected one store; got {positional} and --store {option}")
     environment = os.environ.get("DEPTHSCOPE_STORE")
     return positional or option or (Path(environment) if environment else None)
 

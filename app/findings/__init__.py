@@ -52,4 +52,7 @@ def diagnose(frames: RunFrames) -> list[Finding]:
 
 def diagnose_runs(store: Store, runs: Sequence[str]) -> dict[str, list[Finding]]:
     """The findings of each of `runs`, over all its stacks. Raises RunMissing for a name the store does not have."""
-    return {run: [finding for frames in collect(store, run) for finding in diagnose(frames)] for run in runs}
+    found: dict[str, list[Finding]] = {run: [] for run in runs}
+    for frames in collect(store, runs):
+        found[frames.run] += diagnose(frames)
+    return found

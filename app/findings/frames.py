@@ -1,14 +1,27 @@
 """What the diagnoses read of one run: a few small frames, already cut to the newest sampled steps."""
 
+import math
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-__all__ = ["RunFrames", "by_step", "layer_range"]
+__all__ = ["Losses", "RunFrames", "by_step", "layer_range"]
 
 
 def _empty(*columns: str) -> pd.DataFrame:
     return pd.DataFrame({column: pd.Series(dtype="float64") for column in columns})
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The logged losses of a run, skipped steps left out."""
+
+    count: int = 0
+    first: float = math.nan
+    last: float = math.nan
+    first_bad: int | None = None
+    """First and last step whose loss is NaN or Inf."""
+    last_bad: int | None = None
 
 
 @dataclass(frozen=True)
@@ -28,8 +41,8 @@ class RunFrames:
     last_step: int | None = None
     """Newest sampled step, of either phase."""
     sampled: int = 0
-    """Number of sampled steps."""
-    stream: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "variance", "abs_max", "median_abs"))
+    """Number of sampled steps, of the phase with more of them."""
+    stream: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "variance"))
     """Site resid_post, layers 0..L."""
     blocks: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "block_influence", "angular_distance"))
     """Site block, layers 1..L."""
@@ -43,16 +56,15 @@ class RunFrames:
         default_factory=lambda: _empty("what", "site", "layer", "phase", "first_step", "last_step", "total")
     )
     """One row a quantity ('activation' or 'gradient'), site, layer and phase that ever was NaN or Inf."""
-    losses: pd.DataFrame = field(default_factory=lambda: _empty("step", "loss"))
-    """Every logged loss, oldest first; skipped steps left out."""
+    losses: Losses = Losses()
 
 
 def by_step(frame: pd.DataFrame, column: str) -> list[tuple[int, pd.Series]]:
     """(step, values indexed by layer) of each step, oldest first; layers without a finite value are left out."""
-    values = frame[["step", "layer", column]].astype("float64")
+    values = frame[["step", "layer", column]].astype({"step": "int64", "layer": "int64", column: "float64"})
     finite = values[values[column].abs() < float("inf")]  # NaN compares false
     groups = finite.dropna().sort_values(["step", "layer"]).groupby("step")
-    return [(int(step), group.set_index(group["layer"].astype(int))[column]) for step, group in groups]  # type: ignore[call-overload]
+    return [(int(str(step)), group.set_index(group["layer"].astype(int))[column]) for step, group in groups]
 
 
 def layer_range(layers: tuple[int, ...]) -> str:

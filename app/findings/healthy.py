@@ -42,16 +42,17 @@ def coverage(frames: RunFrames) -> tuple[list[str], list[str]]:
         "gradient norms": not frames.gradients.empty,
         "largest activations": not frames.massive.empty,
         "block influence": not frames.blocks.empty,
-        "loss": not frames.losses.empty,
+        "loss": frames.losses.count > 0,
     }
     return [name for name, there in measured.items() if there], [name for name, there in measured.items() if not there]
 
 
 def falling(frames: RunFrames) -> str:
-    losses = frames.losses["loss"][frames.losses["loss"].map(math.isfinite)]
-    if len(losses) < 2:
+    """How the loss went; '' with fewer than two, or with one that is not finite at either end."""
+    first, last = frames.losses.first, frames.losses.last
+    if frames.losses.count < 2 or not (math.isfinite(first) and math.isfinite(last)):
         return ""
-    return f" Loss {losses.iloc[0]:.3f} → {losses.iloc[-1]:.3f}."
+    return f" Loss {first:.3f} → {last:.3f}."
 
 
 CHECK = Check(NAME, TITLE, check)

@@ -57,12 +57,12 @@ def severity(rows: pd.DataFrame) -> Severity:
 def concerned(rows: pd.DataFrame) -> tuple[int, ...]:
     """Layers with massive activations, or the layer of the largest activation when there are none."""
     massive = rows.loc[rows["count"] > 0, "layer"]
-    layers = massive if len(massive) else rows.loc[[rows["size"].idxmax()], "layer"]
+    layers = massive if len(massive) else rows.nlargest(1, "size")["layer"]
     return tuple(sorted({int(layer) for layer in layers}))
 
 
 def sentence(step: int, rows: pd.DataFrame) -> str:
-    top = rows.loc[rows["size"].idxmax()]
+    top = rows.nlargest(1, "size").iloc[0]
     ratio = f"{top['size'] / top['median_abs']:,.0f}× the median" if top["median_abs"] else "where the median is 0"
     largest = (
         f"the largest is {top['value']:,.4g} in layer {int(top['layer'])} (token {int(top['token'])}, channel "

@@ -19,19 +19,22 @@ RULE = (
     "any NaN or Inf in a hooked activation, a block's gradient norm or the loss; critical while it is still there at "
     "the newest sampled step, a warning when it has gone"
 )
+ADVICE = (
+    "Look at the heatmap of abs_max just before the first step: a layer that grows towards the largest number of its "
+    "format overflows there. Clip gradients, lower the learning rate, warm up for longer, or keep that branch in float32."
+)
 
 
 def check(frames: RunFrames) -> Finding | None:
     """The first non-finite value of the run; 'ok' when there is none; None when nothing was measured."""
-    bad_losses = frames.losses[~frames.losses["loss"].map(math.isfinite)]
     if not frames.nonfinite.empty:
-        return broken(frames, bad_losses)
-    if not bad_losses.empty:
-        return broken_loss(frames, bad_losses)
-    return all_finite(frames) if frames.sampled or len(frames.losses) else None
+        return broken(frames)
+    if frames.losses.first_bad is not None:
+        return broken_loss(frames, frames.losses.first_bad)
+    return all_finite(frames) if frames.sampled or frames.losses.count else None
 
 
-def broken(frames: RunFrames, bad_losses: pd.DataFrame) -> Finding:
+def broken(frames: RunFrames) -> Finding:
     rows = frames.nonfinite
     first, last = int(rows["first_step"].min()), int(rows["last_step"].max())
     origin = first_row(rows)
@@ -40,8 +43,8 @@ def broken(frames: RunFrames, bad_losses: pd.DataFrame) -> Finding:
     where = f"{origin['what']} of {place(origin)}"
     until = "and are still there" if lasting else f"and are gone after step {last:,}"
     sentence = f"Non-finite values start in the {where} at step {first:,} {until} ({extent(rows, layers)})."
-    if not bad_losses.empty:
-        sentence += f" The loss is not finite from step {int(bad_losses['step'].iloc[0]):,}."
+    if frames.losses.first_bad is not None:
+        sentence += f" The loss is not finite from step {frames.losses.first_bad:,}."
     metric = "nonfinite" if origin["what"] == "activation" else "param_grad_norm"
     evidence = Evidence(
         frames.run, metric, str(origin["site"]), str(origin["phase"]), frames.stack, layers, (first, last)
@@ -49,8 +52,8 @@ def broken(frames: RunFrames, bad_losses: pd.DataFrame) -> Finding:
     return finding(lasting, sentence, evidence)
 
 
-def broken_loss(frames: RunFrames, bad_losses: pd.DataFrame) -> Finding:
-    first, last = int(bad_losses["step"].iloc[0]), int(bad_losses["step"].iloc[-1])
+def broken_loss(frames: RunFrames, first: int) -> Finding:
+    last = first if frames.losses.last_bad is None else frames.losses.last_bad
     lasting = loss_still_bad(frames)
     until = "and still is at the newest step" if lasting else f"until step {last:,}"
     sentence = (
@@ -61,16 +64,12 @@ def broken_loss(frames: RunFrames, bad_losses: pd.DataFrame) -> Finding:
 
 def all_finite(frames: RunFrames) -> Finding:
     evidence = Evidence(frames.run, "nonfinite", "resid_post", frames.phase, frames.stack)
-    sentence = f"No NaN or Inf in {frames.sampled:,} sampled steps and {len(frames.losses):,} losses."
+    sentence = f"No NaN or Inf in {frames.sampled:,} sampled steps and {frames.losses.count:,} losses."
     return Finding(NAME, TITLE, "ok", sentence, evidence, RULE, OWN, "high", "Nothing to do.")
 
 
 def finding(lasting: bool, sentence: str, evidence: Evidence) -> Finding:
-    advice = (
-        "Look at the heatmap of abs_max just before the first step: a layer that grows towards the "
-        "largest number of the format overflows there. Clip gradients, lower the learning rate, warm up for longer, or keep that branch in float32."
-    )
-    return Finding(NAME, TITLE, "critical" if lasting else "warning", sentence, evidence, RULE, OWN, "high", advice)
+    return Finding(NAME, TITLE, "critical" if lasting else "warning", sentence, evidence, RULE, OWN, "high", ADVICE)
 
 
 def first_row(rows: pd.DataFrame) -> pd.Series:
@@ -94,7 +93,7 @@ def extent(rows: pd.DataFrame, layers: tuple[int, ...]) -> str:
 
 
 def loss_still_bad(frames: RunFrames) -> bool:
-    return not frames.losses.empty and not math.isfinite(frames.losses["loss"].iloc[-1])
+    return frames.losses.count > 0 and not math.isfinite(frames.losses.last)
 
 
 CHECK = Check(NAME, TITLE, check)

@@ -19,6 +19,13 @@ __all__ = ["CHECK", "Growth", "growth"]
 
 NAME, TITLE = "variance_growth", "Variance growth across depth"
 
+RULE = (
+    "log variance and variance are fitted against the layer, from layer 2 on; exponential when the log fit has the "
+    f"larger R² and its slope is above {THRESHOLDS.growth_rate} a block (critical when the last layer has more than "
+    f"{THRESHOLDS.growth_critical:,.0f} times the variance of layer 2); flat when it has less than "
+    f"{THRESHOLDS.growth_flat:g} times"
+)
+
 
 @dataclass(frozen=True)
 class Growth:
@@ -65,10 +72,7 @@ def check(frames: RunFrames) -> Finding | None:
             layers=tuple(range(newest.first, newest.last + 1)),
             steps=(seen[0][0], step),
         ),
-        rule=f"log variance and variance are fitted against the layer, from layer 2 on; exponential when the "
-        f"log fit has the larger R² and its slope is above {THRESHOLDS.growth_rate} a block (critical when the "
-        f"last layer has more than {THRESHOLDS.growth_critical:g} times layer 2's variance); flat when it has less than "
-        f"{THRESHOLDS.growth_flat:g} times",
+        rule=RULE,
         source=f"Curse of Depth, arXiv 2502.05795; Peri-LN, arXiv 2502.02732; thresholds: {OWN}",
         confidence=agreement([found.law for _, found in seen]),
         advice=ADVICE[newest.law],

@@ -11,6 +11,7 @@ from depthscope.store import Store, metric_sites, run_table
 
 from ..figures import FIGURES, TABLES, comparison_caveats
 from ..findings import Finding, diagnose_runs
+from ..losses import last_loss
 from ..theme import LIGHT, strategy_style
 from .contents import Place, Section, sections
 from .settings import settings_sheets
@@ -69,6 +70,16 @@ class RunFacts:
     facts: Mapping[str, str]
     findings: tuple[Finding, ...]
 
+    @property
+    def said(self) -> tuple[Finding, ...]:
+        """What is shown at once: everything that is not plainly in order, or else what was checked."""
+        return tuple(each for each in self.findings if each.severity != "ok" or each.name == "healthy")
+
+    @property
+    def passed(self) -> tuple[Finding, ...]:
+        """The rest."""
+        return tuple(each for each in self.findings if each not in self.said)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -112,19 +123,20 @@ def facts(row: Mapping[Any, Any], findings: Sequence[Finding]) -> RunFacts:
         "seed": row["seed"],
         "step": row["last_step"],
         "tokens": row["tokens"],
-        "last loss": row["last_loss"],
+        "last loss": last_loss(row),
         "NaN/Inf": row["nonfinite"],
     }
     strategy = row["strategy"] if isinstance(row["strategy"], str) and row["strategy"] else "unknown"
-    shown = {name: whole(value) for name, value in said.items()}
+    shown = {name: fact(None if name != "last loss" and pd.isna(value) else value) for name, value in said.items()}
     return RunFacts(str(row["run"]), strategy, strategy_style(strategy).colour, shown, tuple(findings))
 
 
-def whole(value: object) -> str:
-    """A cell of a frame in which integers became floats because some are missing; '' where this one is."""
-    if value is None or value is pd.NA or value is pd.NaT or value != value:
-        return ""
-    return cell(value)
+def fact(value: object) -> str:
+    """A cell of run_table: integers became floats there where some run has none."""
+    if isinstance(value, str | None):
+        return value or ""
+    number = float(value)  # type: ignore[arg-type]
+    return f"{number:,.0f}" if number.is_integer() else cell(number)
 
 
 def chapter(store: Store, section: Section, index: int) -> Chapter:

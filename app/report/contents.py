@@ -35,6 +35,26 @@ class Section:
 # Where a metric is looked at first. A metric at none of these is shown at the first site it has.
 SITES = ("resid_post", "block", "attn_out", "mlp_out")
 
+# The metrics most asked about come first; others follow by name.
+ORDER = (
+    "variance",
+    "variance_median",
+    "mean_square",
+    "param_grad_norm",
+    "act_grad_norm",
+    "update_ratio",
+    "block_influence",
+    "angular_distance",
+    "angular_distance_last",
+    "branch_ratio",
+    "branch_cosine",
+    "kurtosis",
+    "abs_max",
+    "median_abs",
+    "param_norm",
+    "nonfinite",
+)
+
 # Over depth and time, one picture a run each.
 HEATMAPS = (("variance", "resid_post"), ("param_grad_norm", "block"))
 
@@ -74,9 +94,11 @@ def sections(runs: tuple[str, ...], sites: pd.DataFrame) -> tuple[Section, ...]:
 
 
 def profiles(view: View, sites: pd.DataFrame) -> Iterator[Place]:
-    """One depth profile a metric and stack, in the order of the metrics table."""
+    """One depth profile a stack and metric, 'main' first, metrics in ORDER."""
     layered = sites[~sites["site"].isin(["embed", "final_norm", "head"])]
-    for (stack, metric), rows in layered.groupby(["stack", "metric"], sort=False):
+    pairs = sorted(set(zip(layered["stack"], layered["metric"], strict=True)), key=lambda pair: rank(*pair))
+    for stack, metric in pairs:
+        rows = layered[(layered["stack"] == stack) & (layered["metric"] == metric)]
         there = list(dict.fromkeys(rows["site"]))
         site = next((site for site in SITES if site in there), there[0])
         named = "" if stack == "main" else f" ({stack})"
@@ -85,6 +107,11 @@ def profiles(view: View, sites: pd.DataFrame) -> Iterator[Place]:
             replace(view, metric=str(metric), site=str(site), stack=str(stack)),
             f"{rows['title'].iloc[0] or metric}{named}",
         )
+
+
+def rank(stack: str, metric: str) -> tuple[bool, str, int, str]:
+    """Sorts stacks and metrics."""
+    return stack != "main", stack, ORDER.index(metric) if metric in ORDER else len(ORDER), metric
 
 
 def heatmaps(view: View, sites: pd.DataFrame) -> Iterator[Place]:

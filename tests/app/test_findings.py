@@ -8,7 +8,7 @@ import pytest
 from depthscope.app.findings import FINDINGS, Finding, RunFrames, diagnose
 from depthscope.app.findings.agreement import agreement
 from depthscope.app.findings.fits import exponential, linear
-from depthscope.app.findings.frames import layer_range
+from depthscope.app.findings.frames import Losses, layer_range
 
 STEPS = (100, 200, 300, 400, 500)
 
@@ -142,16 +142,16 @@ class TestNonfinite:
         assert "gradient of embed" in finding.sentence and "gradients only" in finding.sentence
 
     def test_a_lasting_loss_alone_is_critical(self):
-        losses = pd.DataFrame({"step": [1, 2, 3], "loss": [2.0, math.nan, math.inf]})
+        losses = Losses(3, 2.0, math.inf, first_bad=2, last_bad=3)
         finding = find("nonfinite", frames(losses=losses))
         assert finding.severity == "critical" and "from step 2 and still is" in finding.sentence
 
     def test_a_loss_that_recovered_is_a_warning(self):
-        losses = pd.DataFrame({"step": [1, 2, 3], "loss": [2.0, math.nan, 1.9]})
+        losses = Losses(3, 2.0, 1.9, first_bad=2, last_bad=2)
         assert find("nonfinite", frames(losses=losses)).severity == "warning"
 
     def test_finite_runs_are_fine(self):
-        losses = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.9]})
+        losses = Losses(2, 2.0, 1.9)
         finding = find("nonfinite", frames(losses=losses))
         assert finding.severity == "ok" and finding.sentence == "No NaN or Inf in 5 sampled steps and 2 losses."
 
@@ -201,7 +201,7 @@ class TestNearIdentity:
 
 class TestDiagnose:
     def test_a_healthy_run_says_what_was_checked(self):
-        losses = pd.DataFrame({"step": [0, 500], "loss": [5.5, 2.1]})
+        losses = Losses(2, 5.5, 2.1)
         found = diagnose(stream(lambda layer: 1.0, losses=losses))
         healthy = next(finding for finding in found if finding.name == "healthy")
         assert "stream variance, loss" in healthy.sentence and "5.500 → 2.100" in healthy.sentence

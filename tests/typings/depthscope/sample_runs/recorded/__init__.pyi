@@ -1,0 +1,1 @@
+from sample_runs.recorded import *
