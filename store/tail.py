@@ -6,6 +6,7 @@
 import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 
 import duckdb
 
@@ -119,7 +120,7 @@ def ensure_sentinel(layout: Layout, layer_stats: dict[str, str] | None = None) -
         return
     columns = segment_columns(layer_stats or base_columns()["layer_stats"])
     chosen = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in columns.items())
-    draft = target.with_suffix(".tmp")
+    draft = target.with_suffix(f".{token_hex(4)}.tmp")  # its own: several runs may begin at once
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"COPY (SELECT {chosen} LIMIT 0) TO {literal(str(draft))} (FORMAT parquet)")
     draft.replace(target)
