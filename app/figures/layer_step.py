@@ -111,7 +111,8 @@ def _colour_range(values: np.ndarray) -> tuple[float, float]:
     """1st and 99th percentile; widened where they coincide, so that a constant has a colour too."""
     if not len(values):
         return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(values, [1, 99]))
+    low = float(np.percentile(values, 1, method="lower"))
+    high = float(np.percentile(values, 99, method="higher"))
     return (low, high) if high > low else (low - abs(low) * 0.5, high + abs(high) * 0.5 or 1.0)
 
 

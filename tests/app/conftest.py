@@ -1,11 +1,21 @@
-"""A real Chromium for tests marked `browser`: skipped where there is none, a failure with DEPTHSCOPE_REQUIRE_BROWSER=1."""
+"""Stores, a served dashboard, and a real Chromium for tests marked `browser`.
 
+Where there is no Chromium they are skipped; with DEPTHSCOPE_REQUIRE_BROWSER=1 they fail.
+"""
+
+import contextlib
 import os
 import shutil
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from synthetic import SyntheticRun, make_store
+
+from depthscope.app.dashboard import address, free_port, server_process
+from depthscope.store import Store
 
 FLAGS = [
     "--no-sandbox",
@@ -61,3 +71,52 @@ def host_of(url: str) -> str:
     """'127.0.0.1' of an http or ws address, the scheme of any other (file, data, blob)."""
     scheme, _, rest = url.partition("://")
     return rest.split("/")[0].split(":")[0] if scheme in ("http", "https", "ws", "wss") else url.partition(":")[0]
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "**bold** $x$ :material/home: `code`",
+    "a" * 300 + "</script>\u202e\n",
+)
+"""Names of runs that read as markup somewhere."""
+
+
+@pytest.fixture(scope="session")
+def five(tmp_path_factory) -> Store:
+    """Five strategies, 6 layers, 12 sampled steps; the last run, lns-0, turns NaN half-way."""
+    return make_store(tmp_path_factory.mktemp("five") / "store", 5, layers=6, steps=12)
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory) -> Store:
+    """Runs and strategies with the names of HOSTILE."""
+    runs = [SyntheticRun(name, name[:40]) for name in HOSTILE]
+    return make_store(tmp_path_factory.mktemp("hostile") / "store", runs, layers=3, steps=4)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator:
+    """serve(store) -> address of a dashboard of its own; every server ends with the session."""
+    with contextlib.ExitStack() as stack:
+
+        def start(store: Store) -> str:
+            port = free_port("127.0.0.1", 18_500)
+            stack.enter_context(server_process(store.path, "127.0.0.1", port))
+            url = address("127.0.0.1", port)
+            wait_until_up(url)
+            return url
+
+        yield start
+
+
+def wait_until_up(url: str, seconds: float = 60.0) -> None:
+    """Return as soon as the server answers; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"no dashboard at {url} after {seconds:.0f} s")

@@ -1,0 +1,60 @@
+"""Every figure on a real store: what the report and the pages rely on."""
+
+import pytest
+
+from depthscope.app.figures import FIGURES, TABLES
+from depthscope.app.theme import THEMES
+from depthscope.app.view import View
+
+RUNS = ("pre-0", "post-0", "peri-0", "mix-0", "lns-0")
+
+
+@pytest.mark.parametrize("x", ["step", "tokens", "wall_time"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws(five, name, x):
+    figure = FIGURES[name]
+    record = figure.record(five, View(runs=RUNS, x=x))
+    assert not record.empty
+    for theme in THEMES.values():
+        drawn = figure.draw(record, theme)
+        assert {trace.type for trace in drawn.data} <= {"scatter", "heatmap"}
+        assert all(axis.title.text for axis in drawn.select_xaxes())
+    assert len(figure.table(record)) > 0
+    assert figure.alt(record).endswith(".")
+
+
+@pytest.mark.parametrize("view", [View(), View(runs=("gone",)), View(runs=RUNS, metric="no_such", stack="no_such")])
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_to_draw_is_no_error(five, name, view):
+    figure = FIGURES[name]
+    record = figure.record(five, view)
+    if name in {"loss"} and view.runs == RUNS:
+        return
+    assert record.empty
+    assert not figure.draw(record, THEMES["light"]).data
+    assert figure.table(record).empty
+
+
+def test_tables(five):
+    for table in TABLES.values():
+        record = table.record(five, View(runs=RUNS))
+        assert list(table.table(record)["Run"]) == list(RUNS)
+        assert table.record(five, View()).empty
+
+
+def test_profiles_at_an_earlier_step(five):
+    record = FIGURES["depth_profile"].record(five, View(runs=RUNS, step=25, phase="train"))
+    assert record.note == "Measured on training batches. Step 20."
+
+
+def test_the_nan_half_of_a_run_is_marked(five):
+    record = FIGURES["layer_step"].record(five, View(runs=RUNS, run="lns-0"))
+    assert record.nonfinite == 12  # 2 of 6 layers, 6 of 12 steps
+    assert "12 cells are NaN or Inf" in record.note
+
+
+def test_hostile_names_draw(hostile):
+    runs = tuple(hostile.runs()["run"])
+    for figure in FIGURES.values():
+        drawn = figure.draw(figure.record(hostile, View(runs=runs)), THEMES["light"])
+        assert not any("<" in (trace.name or "") for trace in drawn.data)

@@ -1,0 +1,37 @@
+from depthscope.app.theme import DASHES, KNOWN, OTHERS, THEMES, run_styles, strategy_style, tint
+
+
+def test_known_strategies_have_colours_of_their_own():
+    colours = {
+        name: strategy_style(name).colour for name in ("pre", "post", "peri", "mix", "lns", "deepnorm", "output")
+    }
+    assert len(set(colours.values())) == len(colours)
+    assert colours["pre"] == "#0072B2" and colours["post"] == "#D55E00"
+    assert not set(OTHERS) & {colour for colour, _ in KNOWN.values()}
+
+
+def test_an_unknown_strategy_looks_the_same_on_every_machine():
+    assert strategy_style("my-norm") == strategy_style("my-norm")
+    assert strategy_style("my-norm").colour == "#CC6677"
+    assert strategy_style("<b>\ud800").colour in OTHERS
+
+
+def test_a_missing_strategy_is_unknown():
+    assert strategy_style(None) == strategy_style("") == strategy_style(float("nan")) == strategy_style("unknown")
+
+
+def test_runs_of_one_strategy_share_its_colour_and_differ_by_dash():
+    styles = run_styles([("a", "pre"), ("b", "post"), ("c", "pre")])
+    assert styles["a"].colour == styles["c"].colour != styles["b"].colour
+    assert [styles[run].dash for run in "abc"] == [DASHES[0], DASHES[0], DASHES[1]]
+
+
+def test_themes_draw_on_their_own_ground():
+    for name, theme in THEMES.items():
+        assert theme.name == name
+        assert theme.template.layout.paper_bgcolor == theme.paper
+    assert THEMES["light"].paper != THEMES["dark"].paper
+
+
+def test_tint():
+    assert tint("#0072B2", 0.2) == "rgba(0,114,178,0.2)"
