@@ -21,7 +21,7 @@ class Recipe:
     """One run of the reference decoder on the corpus.
 
     Sizes in tokens, layers and features; `lr` is the peak, reached after the share `warmup` of the steps, then a cosine
-    down to a tenth; `every` and `evaluate_every` in steps; `embedding_std` 0.02 or 0.632 as in the papers.
+    down to a tenth; `every`, `probe_every`, `evaluate_every` in steps; `embedding_std` 0.02 or 0.632 as in the papers.
     """
 
     strategy: str
@@ -39,6 +39,7 @@ class Recipe:
     norm: str = "rms"
     embedding_std: float = 0.02
     every: int = 10
+    probe_every: int = 20
     evaluate_every: int = 50
 
     @property
@@ -56,7 +57,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Raises DepthscopeError, one line, for what cannot be trained; sizes of the model are checked as it is built."""
     find_strategy(recipe.strategy)
     at_least("layers", recipe.layers, 2)
-    for name in ("steps", "seq_len", "batch", "width", "heads", "every", "evaluate_every"):
+    for name in ("steps", "seq_len", "batch", "width", "heads", "every", "probe_every", "evaluate_every"):
         at_least(name, getattr(recipe, name), 1)
     at_least("seed", recipe.seed, 0)
     for name in ("lr", "clip", "embedding_std"):
@@ -90,5 +91,5 @@ def recipes_for(base: Recipe, strategies: tuple[str, ...]) -> tuple[Recipe, ...]
 
 RUNS: dict[str, tuple[Recipe, ...]] = {
     "demo": recipes_for(Recipe("pre"), STANDARD),
-    "recorded": recipes_for(Recipe("pre", layers=24, steps=1000, every=20), STANDARD),
+    "recorded": recipes_for(Recipe("pre", layers=24, steps=1000, every=20, evaluate_every=100), STANDARD),
 }
