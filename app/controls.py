@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from .scene import Scene
-from .text import labels, markdown, plain, short, site_words
+from .text import SITES, labels, markdown, plain, short, site_words
 from .view import View
 from .widgets import pick, slide
 
@@ -16,17 +16,25 @@ __all__ = ["metric_controls", "metric_heading", "step_control"]
 def metric_controls(scene: Scene, view: View) -> View:
     """Two drop-downs, the second with the sites that have the metric; the view as it is when nothing was measured."""
     sites = scene.sites()
-    sites = sites[sites["stack"] == view.stack] if (sites["stack"] == view.stack).any() else sites
-    sites = _in_order(sites, scene.metrics())
     if sites.empty:
         return view
+    view = _stack(view, [str(stack) for stack in sites["stack"].unique()])
+    sites = _in_order(sites[sites["stack"] == view.stack], scene.metrics())
     left, right = st.columns(2)
     with left:
         metric = pick("metric", "Metric", _titles(sites), view.metric)
     with right:
-        places = [str(site) for site in dict.fromkeys(sites.loc[sites["metric"] == metric, "site"])]
+        found = {str(site) for site in sites.loc[sites["metric"] == metric, "site"]}
+        places = [site for site in SITES if site in found] + sorted(found - set(SITES))
         site = pick("site", "Measured at", labels_of_sites(places), view.site)
-    return replace(view, metric=metric, site=site, stack=str(sites["stack"].iloc[0]))
+    return replace(view, metric=metric, site=site)
+
+
+def _stack(view: View, stacks: list[str]) -> View:
+    """Encoder or decoder, where the model has several; most have one, which needs no choice."""
+    if len(stacks) == 1:
+        return replace(view, stack=stacks[0])
+    return replace(view, stack=pick("stack", "Stack", labels(stacks), view.stack))
 
 
 def _in_order(sites: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:

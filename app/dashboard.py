@@ -101,7 +101,7 @@ def run_server(store: Path, host: str, port: int) -> None:
 
     from .guard import Guard
 
-    os.environ["DEPTHSCOPE_STORE"] = str(store.absolute())  # how main.py, which Streamlit runs as a script, knows it
+    os.environ["DEPTHSCOPE_STORE"] = str(store.absolute())  # for main.py, a script to Streamlit
     # Our pages/ holds modules. Until the first st.navigation Streamlit would take it for a folder of scripts, and a link
     # to a page, on a fresh server, would run one of them.
     PagesManager.uses_pages_directory = False

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,9 @@ def listing(runs: pd.DataFrame) -> pd.DataFrame:
             "Run": [plain(run) for run in frame["run"]],
             "Layers": frame["n_layers"].astype("Int64").to_numpy(),
             "Steps": frame["last_step"].astype("Int64").to_numpy(),
-            "Progress": [_progress(row) for row in frame[["status", "last_step", "config"]].to_dict("records")],
+            "Progress": [
+                _progress(step, config) for step, config in zip(frame["last_step"], frame["config"], strict=True)
+            ],
             "Last loss": frame["last_loss"].to_numpy(),
             "Lowest loss": frame["min_loss"].to_numpy(),
             "NaN or Inf": frame["nonfinite"].astype("Int64").to_numpy(),
@@ -57,13 +60,12 @@ def _cell(colour: str) -> str:
     return f"background-color: {tint(colour, 0.28)}; font-weight: 600"
 
 
-def _progress(row: Mapping[str, object]) -> float:
+def _progress(last_step: Any, config: object) -> float:
     """Share of the planned steps that is done, 0 to 1; NaN when the config tells no length."""
-    length = _length(row["config"])
-    step = row["last_step"]
-    if length is None or step is None or pd.isna(step):
+    length = _length(config)
+    if length is None or pd.isna(last_step):
         return float("nan")
-    return float(np.clip((int(str(step)) + 1) / length, 0.0, 1.0))
+    return float(np.clip((int(last_step) + 1) / length, 0.0, 1.0))
 
 
 def _length(config: object) -> int | None:

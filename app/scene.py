@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,7 +79,7 @@ def _last() -> OrderedDict[tuple[str, View], pd.DataFrame]:
     return frames
 
 
-def revision(runs: pd.DataFrame, shown: Sequence[str]) -> str:
+def revision(runs: pd.DataFrame, shown: Iterable[str]) -> str:
     """A short text that changes when the content of the runs `shown` does: their newest steps and states."""
     rows = runs[runs["run"].isin(list(shown))]
     content = rows[["run", "status", "last_step"]].astype(str).to_csv(index=False)

@@ -4,7 +4,6 @@ Every widget is drawn by the entry script, never inside a page that Streamlit ru
 to the page that drew it, and loses it on a change of page.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ def shell(first: str = "runs") -> None:
     st.set_page_config(page_title="depthscope", page_icon=ICON, layout="wide")
     st.html(PAGE_STYLE)
     page = _navigation(first)
-    path = Path(os.environ.get("DEPTHSCOPE_STORE") or default_store())
+    path = default_store()
     try:
         store = open_store(path)
         runs = _runs(store)

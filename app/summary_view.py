@@ -1,5 +1,7 @@
 """A table of numbers that are better read than drawn, with its caption and CSV."""
 
+from typing import Any
+
 import streamlit as st
 
 from .figures import AnyTable
@@ -23,7 +25,7 @@ def summary_view(scene: Scene, table: AnyTable, view: View) -> None:
         return
     frame = table.table(record)
     coloured = frame.style.map(strategy_cell, subset=["Strategy"])
-    numbers: dict[str, object] = {name: FOUR_DIGITS for name in frame.columns if frame[name].dtype.kind == "f"}
+    numbers: dict[str, Any] = {name: FOUR_DIGITS for name in frame.columns if frame[name].dtype.kind == "f"}
     numbers["Last loss"] = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(coloured, hide_index=True, column_config=numbers, alt=f"{table.title}: one row a run")
     st.download_button(

@@ -24,13 +24,13 @@ __all__ = [
 
 SITES = {
     "resid_post": "block output",
+    "block": "whole block",
     "resid_mid": "stream after attention",
     "resid_sum": "stream before its norm",
     "attn_out": "attention branch",
     "mlp_out": "MLP branch",
     "attn_raw": "attention before its output norm",
     "mlp_raw": "MLP before its output norm",
-    "block": "whole block",
     "attn": "attention",
     "mlp": "MLP",
     "embed": "embedding",

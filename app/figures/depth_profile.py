@@ -1,5 +1,8 @@
 """One metric against depth, one line per run: where in the network it grows, falls or jumps."""
 
+from collections.abc import Iterable
+from functools import partial
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -13,16 +16,33 @@ from .frames import batch_note, compared_phase, described, numbers, rows_of, str
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
 from .record import Figure
 
-__all__ = ["DEPTH_PROFILE", "depth_profile_figure", "depth_profile_info", "profile_query", "step_note"]
+__all__ = [
+    "DEPTH_PROFILE",
+    "depth_profile_figure",
+    "depth_profile_info",
+    "profile_query",
+    "profiles_query",
+    "step_note",
+]
 
 
 def profile_query(store: Store, view: View) -> pd.DataFrame:
     """Columns run, strategy, step, layer, value, phase, metric, title, unit, site."""
-    frame = compared_phase(
-        view.phase,
-        lambda phase: depth_profile(store, view.runs, view.metric, view.site, phase, step=view.step, stack=view.stack),
-    )
-    return described(store, frame, view.metric).assign(site=view.site)
+    return profiles_query(store, view, [(view.metric, view.site)])
+
+
+def profiles_query(store: Store, view: View, shown: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """The profiles of several (metric, site) below each other: the columns of `profile_query`."""
+    metrics = store.metrics()
+    parts = []
+    for metric, site in shown:
+        fetch = partial(_profile, store, view, metric, site)
+        parts.append(described(compared_phase(view.phase, view.runs, fetch), metric, metrics).assign(site=site))
+    return pd.concat(parts)
+
+
+def _profile(store: Store, view: View, metric: str, site: str, phase: str) -> pd.DataFrame:
+    return depth_profile(store, view.runs, metric, site, phase, step=view.step, stack=view.stack)
 
 
 def depth_profile_info(frame: pd.DataFrame, view: View) -> Lines:

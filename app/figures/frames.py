@@ -1,11 +1,9 @@
 """Steps that the figures' queries share: which batch to show, and what a metric is called."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 import pandas as pd
-
-from depthscope.store import Store
 
 from ..text import phase_words
 
@@ -14,17 +12,20 @@ __all__ = ["batch_note", "compared_phase", "described", "followed_phase", "numbe
 Fetch = Callable[[str], pd.DataFrame]
 
 
-def compared_phase(wish: str, fetch: Fetch) -> pd.DataFrame:
-    """`fetch(phase)` for a comparison of runs, with a column `phase`.
+def compared_phase(wish: str, runs: Collection[str], fetch: Fetch) -> pd.DataFrame:
+    """`fetch(phase)` for a comparison of `runs`, with a column `phase`.
 
     Dropout, data order and schedule confound training batches, so 'auto' takes the probe batch where every run that
     has anything has it. A wish that no run can meet (gradients on the probe batch) gives the other batch.
     """
-    if wish == "auto":
-        probe, train = fetch("probe"), fetch("train")
-        fair = set(probe["run"]) >= set(train["run"]) and len(probe) > 0
-        return _marked(probe, "probe") if fair else _marked(train, "train")
-    return _first(wish, fetch)
+    if wish != "auto":
+        return _first(wish, fetch)
+    probe = fetch("probe")
+    if set(runs) and set(probe["run"]) >= set(runs):
+        return _marked(probe, "probe")
+    train = fetch("train")
+    fair = set(probe["run"]) >= set(train["run"]) and len(probe) > 0
+    return _marked(probe, "probe") if fair else _marked(train, "train")
 
 
 def followed_phase(wish: str, fetch: Fetch) -> pd.DataFrame:
@@ -44,9 +45,8 @@ def _marked(frame: pd.DataFrame, phase: str) -> pd.DataFrame:
     return frame.assign(phase=phase)
 
 
-def described(store: Store, frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """`frame` with the columns `metric`, `title` and `unit`; a metric without a description is called by its name."""
-    metrics = store.metrics()
+def described(frame: pd.DataFrame, metric: str, metrics: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with `metric`, `title` and `unit` from the table `metrics`; a metric it lacks is called by its name."""
     known = metrics[metrics["name"] == metric]
     title = str(known["title"].iloc[0]) if len(known) else metric
     unit = known["unit"].iloc[0] if len(known) else None

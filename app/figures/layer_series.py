@@ -32,7 +32,7 @@ def layer_series_query(store: Store, view: View) -> pd.DataFrame:
         view.phase,
         lambda phase: layer_series(store, run, view.metric, view.site, phase, layers, x=view.x),
     )
-    return described(store, frame, view.metric).assign(site=view.site, run=run)
+    return described(frame, view.metric, store.metrics()).assign(site=view.site, run=run)
 
 
 def _default_layers(store: Store, view: View) -> tuple[int, ...]:
@@ -44,8 +44,8 @@ def _default_layers(store: Store, view: View) -> tuple[int, ...]:
 def layer_series_info(frame: pd.DataFrame, view: View) -> Lines:
     """One line a layer, first layer first."""
     axis = horizontal(view.x, float(frame["x"].max()) if len(frame) else 0.0)
-    groups = frame.sort_values(["layer", "x"]).groupby("layer") if len(frame) else ()
-    lines = [_line(f"layer {int(layer)}", rows, axis.divisor) for layer, rows in groups]
+    groups = frame.astype({"layer": int}).sort_values(["layer", "x"]).groupby("layer") if len(frame) else ()
+    lines = [_line(f"layer {layer}", rows, axis.divisor) for layer, rows in groups]
     return lines_info(lines, axis.title, value_title(frame), view.scale, batch_note(frame))
 
 

@@ -58,7 +58,7 @@ def layer_step_query(store: Store, view: View) -> pd.DataFrame:
             store, view, layer_step(store, run, view.metric, view.site, phase, stack=view.stack), phase
         ),
     )
-    return described(store, frame, view.metric).assign(site=view.site, run=run)
+    return described(frame, view.metric, store.metrics()).assign(site=view.site, run=run)
 
 
 def _placed(store: Store, view: View, frame: pd.DataFrame, phase: str) -> pd.DataFrame:

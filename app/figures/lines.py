@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 
 from ..text import plotly as safe
 from ..theme import NONFINITE, Style, Theme, tint
@@ -113,7 +114,7 @@ def add_lines(
         )
 
 
-def _finite(values: Sequence[float]) -> np.ndarray:
+def _finite(values: ArrayLike) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
     # A value beyond float32 would arrive in the browser as Inf and vanish: such a trace keeps float64.
     finite = array[np.isfinite(array)]

@@ -25,21 +25,23 @@ SHOWN = (
 
 def massive_query(store: Store, view: View) -> pd.DataFrame:
     """Columns run, strategy, step, layer, top, median_abs, count, phase, at each run's newest step."""
-    return compared_phase(view.phase, lambda phase: _newest(store, view, phase))
+    return compared_phase(view.phase, view.runs, lambda phase: _newest(store, view, phase))
 
 
 def _newest(store: Store, view: View, phase: str) -> pd.DataFrame:
     steps = sampled_steps(store, view.runs, phase)
     if view.step is not None:
         steps = steps[steps["step"] <= view.step]
-    parts = [_at(store, view, phase, run, int(rows["step"].max())) for run, rows in rows_of(steps, view.runs)]
+    newest = {run: int(rows["step"].max()) for run, rows in rows_of(steps, view.runs)}
+    together = {step: [run for run in newest if newest[run] == step] for step in newest.values()}
+    parts = [_at(store, view, phase, runs, step) for step, runs in together.items()]
     columns = ["run", "strategy", "step", "layer", "top", "median_abs", "count"]
     frame = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
     return _with_strategy(store, frame)[columns]
 
 
-def _at(store: Store, view: View, phase: str, run: str, step: int) -> pd.DataFrame:
-    rows = store.massive(runs=[run], phase=phase, steps=(step, step))
+def _at(store: Store, view: View, phase: str, runs: list[str], step: int) -> pd.DataFrame:
+    rows = store.massive(runs=runs, phase=phase, steps=(step, step))
     first = rows[(rows["rank"] == 1) & (rows["stack"] == view.stack)]
     return first.assign(top=first["value"].abs())
 

@@ -1,7 +1,5 @@
 """What depth does under each strategy: the stream, the gradients, and how much each block changes its input."""
 
-from dataclasses import replace
-
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -11,7 +9,7 @@ from ..text import phase_words
 from ..theme import Theme
 from ..view import View
 from .axes import joined
-from .depth_profile import depth_profile_info, profile_query, step_note
+from .depth_profile import depth_profile_info, profiles_query, step_note
 from .panels import Panels, panels_alt, panels_figure, panels_table
 from .record import Figure
 
@@ -22,7 +20,7 @@ SHOWN = (("variance", "resid_post"), ("param_grad_norm", "block"), ("block_influ
 
 def strategy_profiles_query(store: Store, view: View) -> pd.DataFrame:
     """The profiles of SHOWN below each other: the columns of `profile_query`."""
-    return pd.concat([profile_query(store, replace(view, metric=metric, site=site)) for metric, site in SHOWN])
+    return profiles_query(store, view, SHOWN)
 
 
 def strategy_profiles_info(frame: pd.DataFrame, view: View) -> Panels:

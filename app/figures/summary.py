@@ -1,7 +1,7 @@
 """One row a run: the few numbers that tell norm strategies apart."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from depthscope.store import Store, run_table
 
 from ..view import View
 from .axes import joined
-from .depth_profile import profile_query, step_note
+from .depth_profile import profiles_query, step_note
 from .fits import Growth, growth, half_depth_ratio
 from .frames import numbers, rows_of, strategy_of
 from .record import Table
@@ -49,7 +49,7 @@ class Summary:
 
 def summary_query(store: Store, view: View) -> pd.DataFrame:
     """Profiles of READ below each other, with the run's last loss: columns of `profile_query`, and loss."""
-    frame = pd.concat([profile_query(store, replace(view, metric=metric, site=site)) for metric, site in READ])
+    frame = profiles_query(store, view, READ)
     losses = run_table(store)[["run", "last_loss"]].rename(columns={"last_loss": "loss"})
     return frame.merge(losses, on="run", how="left")
 

@@ -41,7 +41,7 @@ def heatmap(scene: Scene) -> View:
     with right:
         at = replace(view, runs=(run,), phase="train" if view.phase == "auto" else view.phase)
         chart(scene, FIGURES["depth_profile"], at, title="Depth at the chosen step")
-    return view
+    return replace(view, run="" if run == view.runs[0] else run)
 
 
 def _layers(scene: Scene, view: View) -> View:

@@ -1,6 +1,7 @@
 """All runs of the store: which are training, which went wrong, how far each is."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +16,7 @@ from .page import Page
 
 __all__ = ["RUNS"]
 
-COLUMNS: Mapping[str, object] = {
+COLUMNS: Mapping[str, Any] = {
     "Progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0, width=130),
     "Last loss": st.column_config.NumberColumn(format="%.4f"),
     "Lowest loss": st.column_config.NumberColumn(format="%.4f"),

@@ -56,13 +56,13 @@ def test_comparisons_use_the_probe_batch_only_where_every_run_has_it():
     both = {"probe": frame("a", "b"), "train": frame("a", "b")}
     some = {"probe": frame("a"), "train": frame("a", "b")}
     none = {"probe": frame(), "train": frame()}
-    assert set(compared_phase("auto", both.get)["phase"]) == {"probe"}
-    assert set(compared_phase("auto", some.get)["phase"]) == {"train"}
-    assert compared_phase("auto", none.get).empty
+    assert set(compared_phase("auto", "ab", both.get)["phase"]) == {"probe"}
+    assert set(compared_phase("auto", "ab", some.get)["phase"]) == {"train"}
+    assert compared_phase("auto", "ab", none.get).empty
 
 
 def test_a_wish_that_no_run_can_meet_gives_the_other_batch():
     gradients = {"probe": frame(), "train": frame("a")}
-    assert set(compared_phase("probe", gradients.get)["phase"]) == {"train"}
+    assert set(compared_phase("probe", "a", gradients.get)["phase"]) == {"train"}
     assert set(followed_phase("probe", gradients.get)["phase"]) == {"train"}
     assert set(followed_phase("auto", {"probe": frame("a"), "train": frame()}.get)["phase"]) == {"probe"}

@@ -1,0 +1,215 @@
+"""Every page in Streamlit's own test runner: no browser, so no layout; what is on the page and that nothing raises."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from synthetic import SyntheticRun, make_store
+
+from depthscope.app.pages import PAGES
+from depthscope.app.view import View, to_params
+from depthscope.store import StoreBusy
+
+NAMES = [page.name for page in PAGES]
+CHARTS = {"runs": 1, "depth": 2, "heatmap": 3, "compare": 2}
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """app(store path, page, **query) -> the page after its first run."""
+
+    def start(path, page, **query):
+        monkeypatch.setenv("DEPTHSCOPE_STORE", str(path))
+        test = AppTest.from_string(f"from depthscope.app.shell import shell\nshell({page!r})", default_timeout=30)
+        for name, value in query.items():
+            test.query_params[name] = value
+        return test.run()
+
+    return start
+
+
+def charts(test):
+    return [element.proto for element in test.get("plotly_chart")]
+
+
+def query(test):
+    return {name: [value] if isinstance(value, str) else value for name, value in test.query_params.items()}
+
+
+def words(test):
+    kinds = (test.markdown, test.caption, test.header, test.subheader, test.warning, test.info)
+    return " ".join(element.value for kind in kinds for element in kind)
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_a_page_shows_its_charts_with_caption_and_alt_text(five, app, page):
+    test = app(five.path, page)
+    assert not test.exception
+    assert test.header[0].value == next(p.title for p in PAGES if p.name == page)
+    drawn = charts(test)
+    assert len(drawn) == CHARTS[page]
+    assert all(chart.alt.endswith(".") for chart in drawn)
+    assert {trace["type"] for chart in drawn for trace in json.loads(chart.spec)["data"]} <= {"scatter", "heatmap"}
+    assert words(test).count("Look") >= len(drawn)
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_hostile_names_break_no_page(hostile, app, page):
+    test = app(hostile.path, page)
+    assert not test.exception
+    assert "<img" not in words(test)
+    for chart in charts(test):
+        names = [trace.get("name") or "" for trace in json.loads(chart.spec)["data"]]
+        assert not any("<" in name for name in names)
+    assert set(test.sidebar.multiselect[0].value) == set(hostile.runs()["run"])
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_a_missing_store_teaches_how_to_get_one(tmp_path, app, page):
+    test = app(tmp_path / "nowhere", page)
+    assert not test.exception
+    assert any(f"depthscope demo --store {tmp_path}/nowhere" in code.value for code in test.code)
+    assert any("watch(model" in code.value for code in test.code)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_that_is_no_store_says_so(tmp_path, app):
+    (tmp_path / "notes.txt").write_text("mine")
+    test = app(tmp_path, "runs")
+    assert not test.exception
+    assert "depthscope demo" in test.code[0].value
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_an_empty_store_waits_for_runs(tmp_path, app, page):
+    (tmp_path / "store" / "spool").mkdir(parents=True)
+    test = app(tmp_path / "store", page)
+    assert not test.exception
+    assert "no runs yet" in words(test)
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_no_run_chosen_is_no_error(five, app, page):
+    test = app(five.path, page)
+    test.sidebar.multiselect[0].set_value([]).run()
+    assert not test.exception
+
+
+def test_the_newest_runs_are_shown_first(tmp_path, app):
+    store = make_store(tmp_path / "store", [SyntheticRun(f"r{n:02}", "pre") for n in range(10)], layers=2, steps=2)
+    test = app(store.path, "runs")
+    assert test.sidebar.multiselect[0].value == [f"r{n:02}" for n in range(2, 10)]
+    assert not test.query_params
+
+
+def test_the_url_gives_the_view(five, app):
+    wanted = View(runs=("peri-0", "lns-0"), metric="kurtosis", step=30, x="tokens", scale="log", phase="train")
+    test = app(five.path, "depth", **to_params(wanted))
+    assert not test.exception
+    assert test.sidebar.multiselect[0].value == ["peri-0", "lns-0"]
+    assert [box.value for box in test.selectbox] == ["kurtosis", "resid_post"]
+    assert test.select_slider[0].value == 30
+    spec = json.loads(charts(test)[0].spec)
+    assert [trace["name"] for trace in spec["data"]][:2] == ["peri-0", "lns-0"]
+    assert spec["layout"]["yaxis"]["type"] == "log"
+    assert "Step 30\\." in words(test)
+
+
+def test_what_is_picked_goes_into_the_url(five, app):
+    test = app(five.path, "depth")
+    assert not test.query_params
+    test.selectbox[0].set_value("param_grad_norm").run()
+    test.select_slider[0].set_value(20).run()
+    test.sidebar.multiselect[0].set_value(["pre-0"]).run()
+    assert not test.exception
+    assert query(test) == {"metric": ["param_grad_norm"], "site": ["block"], "step": ["20"], "runs": ["pre-0"]}
+
+
+def test_bad_links_show_the_defaults(five, app):
+    query = {"runs": ["gone"], "metric": ["<b>"], "site": ["??"], "step": ["x"], "layers": ["99"], "x": ["no"]}
+    test = app(five.path, "heatmap", **query)
+    assert not test.exception
+    assert len(test.sidebar.multiselect[0].value) == 5
+    assert len(charts(test)) == 3
+
+
+def test_layers_and_run_of_the_heatmap(five, app):
+    test = app(five.path, "heatmap", run="lns-0", layers=["2", "5"])
+    assert not test.exception
+    names = [trace.get("name") for trace in json.loads(charts(test)[1].spec)["data"]]
+    assert {"layer 2", "layer 5"} <= set(names) and "layer 3" not in names
+    assert "cells are NaN or Inf" in words(test)
+    assert query(test) == {"run": ["lns-0"], "layers": ["2", "5"]}
+
+
+def test_runs_can_be_chosen_in_the_table(five, app, monkeypatch):
+    test = app(five.path, "runs")
+    assert test.button[0].disabled
+    test.session_state["runs-table"] = {"selection": {"rows": [0, 4], "columns": []}}
+    test.run()
+    assert test.button[0].label == "Show only the 2 selected"
+    test.button[0].click().run()
+    assert not test.exception
+    assert set(test.sidebar.multiselect[0].value) == {"pre-0", "lns-0"}
+
+
+def test_the_numbers_of_a_chart(five, app):
+    test = app(five.path, "depth")
+    drawer = next(box for box in test.expander if box.label == "Data")
+    assert not drawer.dataframe
+    test.session_state["data-depth_profile"] = True
+    test.run()
+    assert not test.exception
+    (frame,) = next(box for box in test.expander if box.label == "Data").dataframe
+    assert len(frame.value) == 5 * 7
+
+
+def test_a_metric_is_defined_on_its_page(five, app):
+    text = words(app(five.path, "depth", metric="kurtosis"))
+    assert "**kurtosis** · made up" in text and "unit: " in text
+
+
+def test_unequal_runs_carry_a_caveat(five, app):
+    assert "different seeds" in words(app(five.path, "compare"))
+
+
+def test_a_busy_store_keeps_the_last_frame(five, app, monkeypatch):
+    test = app(five.path, "depth")
+    before = charts(test)[0].spec
+
+    def busy(*args, **kwargs):
+        raise StoreBusy("held by process 1")
+
+    monkeypatch.setattr("depthscope.app.scene._fetch", busy)
+    monkeypatch.setattr("depthscope.app.shell.run_table", busy)
+    test.run()
+    assert not test.exception
+    assert charts(test)[0].spec == before
+    assert "Showing the last frame" in words(test)
+
+
+def test_a_store_that_is_busy_from_the_start_waits(five, app, monkeypatch):
+    def busy(*args, **kwargs):
+        raise StoreBusy("held by process 1")
+
+    monkeypatch.setattr("depthscope.app.shell.run_table", busy)
+    test = app(five.path, "depth")
+    assert not test.exception
+    assert "trying again" in words(test)
+
+
+def test_running_runs_are_followed_until_paused(tmp_path, app):
+    store = make_store(tmp_path / "store", [SyntheticRun("now", "pre", status="running")], layers=2, steps=3)
+    test = app(store.path, "depth")
+    assert not test.exception
+    assert [toggle.label for toggle in test.sidebar.toggle] == ["Follow live"]
+    test.sidebar.toggle[0].set_value(False).run()
+    assert not test.exception
+
+
+def test_a_view_with_every_field_set_survives(five, app):
+    view = View(runs=("pre-0", "post-0"), run="post-0", metric="mean_square", site="attn_out", layers=(1,), step=10)
+    test = app(five.path, "heatmap", **to_params(replace(view, x="wall_time")))
+    assert not test.exception
+    assert query(test)["run"] == ["post-0"] and query(test)["site"] == ["attn_out"]
