@@ -40,7 +40,7 @@ def export_runs(store: Store | Path | str, runs: str | Iterable[str] | None, fol
     draft = target.absolute().with_name(f".{claims.new_ulid()}.partial")
     draft.mkdir(parents=True)
     try:
-        with union(_layout(store), _PATIENCE) as (connection, tail):
+        with union(_layout(store), _PATIENCE, " ".join(base_columns())) as (connection, tail):
             names = _present(connection, [runs] if isinstance(runs, str) else runs)
             tables = {table: _export(connection, tail, table, names, draft) for table in base_columns()}
         write_manifest(draft, Manifest(SCHEMA_VERSION, names, {table: rows for table, rows in tables.items() if rows}))

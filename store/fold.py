@@ -23,22 +23,25 @@ class Folded(NamedTuple):
 
 def fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> Folded:
     """Take segments in, in one transaction. Torn ones are kept as `*.torn` and leave an event behind."""
-    connection.execute("BEGIN")
-    try:
-        done = _fold(connection, segments)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    return done
-
-
-def _fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> Folded:
     fresh = above_marks(connection, "", segments)
     readable = _readable(fresh)
     if not readable:
         return Folded(0, tuple(s for s in segments if s not in fresh), ())
+    # Before the transaction: a torn segment would end it. Nobody else writes while this connection is open.
     tail = load_tail(connection, "", readable)
+    connection.execute("BEGIN")
+    try:
+        _fold(connection, tail)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    left = [s for s in fresh if s not in readable]
+    finished = tuple(s for s in segments if s not in left and s not in tail.torn)
+    return Folded(len(readable) - len(tail.torn), finished, tuple(s.path.name for s in tail.torn))
+
+
+def _fold(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
     for name in tail.layer_stats:
         if name.lower() not in tail.source.stored:
             connection.execute(f"ALTER TABLE layer_stats ADD COLUMN {quote(name)} FLOAT")
@@ -51,9 +54,6 @@ def _fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) ->
     )
     for segment in tail.torn:
         _set_aside(connection, segment)
-    left = [s for s in fresh if s not in readable]
-    finished = tuple(s for s in segments if s not in left and s not in tail.torn)
-    return Folded(len(readable) - len(tail.torn), finished, tuple(s.path.name for s in tail.torn))
 
 
 def _readable(segments: Sequence[Segment]) -> list[Segment]:

@@ -59,7 +59,7 @@ class Store:
 
         Raises StoreBusy past the deadline, DepthscopeError for a statement that is wrong or not a SELECT.
         """
-        with union(Layout(self.path), self.patience) as (connection, _):
+        with union(Layout(self.path), self.patience, query) as (connection, _):
             try:
                 statements = connection.extract_statements(query)
                 if [statement.type in _READS for statement in statements] != [True]:
@@ -146,8 +146,9 @@ class Store:
 
 def ask(store: Store, make: Callable[[Mapping[str, str]], Question]) -> pd.DataFrame:
     """The answer to a question of ours, which `make` puts when it is told the columns of layer_stats (name -> type)."""
-    with union(Layout(store.path), store.patience) as (connection, tail):
+    with union(Layout(store.path), store.patience, "") as (connection, tail):
         sql, params = make(tail.layer_stats)
+        make_views(connection, tail, sql)
         return connection.execute(sql, params).df()
 
 
@@ -180,14 +181,15 @@ def where_sql(steps: Steps, filters: Mapping[str, Any]) -> Question:
 
 
 @contextmanager
-def union(layout: Layout, patience: float) -> Iterator[tuple[duckdb.DuckDBPyConnection, Tail]]:
-    """A connection in which `runs`, `layer_stats`, ... (and `all_runs`, ...) are the union of database and spool."""
+def union(layout: Layout, patience: float, query: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Tail]]:
+    """A connection in which the tables that `query` names (as `runs` or `all_runs`) are the union of database and spool."""
     layout.check()
     deadline = Deadline(patience)
     while True:
         there = layout.database.exists()
         with opened(layout.database if there else None, deadline, read_only=True) as connection:
             if (tail := _load(connection, layout, there)) is not None:
+                make_views(connection, tail, query)
                 yield connection, tail
                 return
         if not deadline.pause():
@@ -195,7 +197,7 @@ def union(layout: Layout, patience: float) -> Iterator[tuple[duckdb.DuckDBPyConn
 
 
 def _load(connection: duckdb.DuckDBPyConnection, layout: Layout, there: bool) -> Tail | None:
-    """Make the views; None when files went while they were read, so that the frame would not be whole."""
+    """Load the spool; None when files went while they were read, so that the frame would not be whole."""
     if there:
         check_version(connection, layout)
     else:
@@ -206,13 +208,19 @@ def _load(connection: duckdb.DuckDBPyConnection, layout: Layout, there: bool) ->
     if not there and layout.database.exists():
         return None  # the first ingest came in between: what it folded is no longer in the spool
     try:
-        tail = load_tail(connection, prefix, above_marks(connection, prefix, segments))
+        return load_tail(connection, prefix, above_marks(connection, prefix, segments))
     except OSError:
         return None
+
+
+def make_views(connection: duckdb.DuckDBPyConnection, tail: Tail, query: str) -> None:
+    """Let the tables that a query names, or may name, mean the union. A view costs a millisecond: not all are made."""
+    text = query.lower()
     for table in base_columns():
-        connection.execute(f"CREATE TEMP VIEW {table} AS {merged_sql(table, tail.columns(table), tail.source)}")
-        connection.execute(f"CREATE TEMP VIEW all_{table} AS FROM {table}")
-    return tail
+        if table in text:
+            connection.execute(f"CREATE TEMP VIEW {table} AS {merged_sql(table, tail.columns(table), tail.source)}")
+        if f"all_{table}" in text:
+            connection.execute(f"CREATE TEMP VIEW all_{table} AS FROM {table}")
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:

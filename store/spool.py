@@ -122,6 +122,7 @@ class RunWriter:
         self._refused = 0  # records turned away while the backlog was full
         self._failing_since: datetime | None = None
         self._warned: set[str] = set()
+        self._connection = _connect()
         self._stop = threading.Event()
         self._ending: dict[str, Any] = {}  # what the last segment says of the run
         self._closed = self._done = False
@@ -176,6 +177,7 @@ class RunWriter:
                 start_ingest(self.store)
         self._facts |= self._ending
         self._try_flush()
+        self._connection.close()
 
     def _crowded(self) -> bool:
         try:
@@ -199,6 +201,7 @@ class RunWriter:
         except Exception as error:  # rows that can never be written must not block the ones that come after them
             self._report(f"{len(self._backlog)} records could not be stored ({_reason(error)})")
             self._backlog = []
+            self._connection = _connect()
 
     def _flush(self) -> None:
         """Write one segment: what is waiting and all that is known of the run, so that it needs no earlier one."""
@@ -208,9 +211,7 @@ class RunWriter:
         if self._rank == 0:
             rows.tables["runs"] = [self._facts | {"run": self.run}]
         path = self._spool / segment_name(self.attempt, self._rank, self._seq)
-        # A connection a flush: a forked child never inherits an open one, and nothing is held between two flushes.
-        with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-            write_segment(connection, path, rows, (self.attempt, self._rank, self._seq))
+        write_segment(self._connection, path, rows, (self.attempt, self._rank, self._seq))
         self._seq += 1
         self._backlog = []
         self._recovered()
@@ -248,6 +249,11 @@ class RunWriter:
             warnings.warn(f"depthscope: {message}", RuntimeWarning, stacklevel=2)
         except RuntimeWarning as warning:  # warnings are errors here, and an error must not reach the training loop
             print(warning, file=sys.stderr)
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    """An empty database in memory, which writes Parquet; making one costs three times what a segment costs."""
+    return duckdb.connect(":memory:", config={"threads": 1})
 
 
 def _crashed() -> bool:
