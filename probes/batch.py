@@ -23,9 +23,10 @@ def count_tokens(args: tuple[Any, ...], kwargs: dict[str, Any], real_BT: Tensor 
     """Real tokens of a forward: from the mask, else the size of the first tensor without its feature axis."""
     if real_BT is not None:
         return real_BT.sum()
-    first = next(tensors_in((args, kwargs)), None)
-    if first is None:
+    tensors = tensors_in((args, kwargs))
+    if not tensors:
         return 0
+    first = tensors[0]
     return first.numel() // (first.shape[-1] if first.is_floating_point() and first.dim() > 2 else 1)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .accumulate import Accumulator
 from .clipping import Clip
 from .metrics import ParameterGroup
-from .metrics._metric import coprime_stride
+from .metrics._metric import spread
 from .sites import Key
 
 __all__ = ["ParameterReader"]
@@ -29,7 +29,7 @@ class ParameterReader:
         named = dict(model.named_parameters())
         self._parameters = list(named.values())
         self._index = {id(p): i for i, p in enumerate(self._parameters)}
-        self._keys, self._sums = list(groups), sums
+        self._sums = sums
         column = {name: i for i, name in enumerate(named)}
         member_GP = torch.zeros(len(groups), len(named), dtype=sums.buffer_2SK.dtype)
         for row, names in enumerate(groups.values()):
@@ -65,8 +65,7 @@ class ParameterReader:
         rest = [i for i in range(len(self._parameters)) if i not in self._read]
         self._fill(_WEIGHT, rest, [self._parameters[i] for i in rest])
         sums_5G = self._squares_5P @ self._member_GP.T
-        for row, key in enumerate(self._keys):
-            self._sums.add(key, ParameterGroup(*sums_5G[:, row]))
+        self._sums.fill(ParameterGroup(*sums_5G))
         total = self._squares_5P[_GRAD].sum().sqrt()
         self.reset()
         return total
@@ -90,4 +89,4 @@ class ParameterReader:
 
 def _sample(p: Tensor) -> Tensor:
     flat = p.detach().reshape(-1)
-    return flat[:: coprime_stride(flat.numel(), SAMPLED_ELEMENTS, p.shape[-1] if p.dim() else 1)]
+    return flat[spread(flat.numel(), SAMPLED_ELEMENTS, flat.device)]

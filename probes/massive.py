@@ -8,6 +8,7 @@ median, sequence, token, channel).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,12 +16,21 @@ from torch import Tensor
 from depthscope.store import Massive
 
 from .metrics import Tokens
-from .metrics._metric import coprime_stride
+from .metrics._metric import spread
 from .sites import Key
 
-__all__ = ["MassiveTop"]
+__all__ = ["MassiveTop", "TopRow"]
 
 RANKS, FIELDS = 3, 5
+
+
+@dataclass(frozen=True)
+class TopRow:
+    """One site's views: its three largest, its count of massive ones, and how many sequences it has seen this step."""
+
+    top_RF: Tensor
+    count: Tensor
+    sequences: Tensor
 
 
 class MassiveTop:
@@ -30,73 +40,69 @@ class MassiveTop:
         self.keys = tuple(keys)
         self._row = {key: i for i, key in enumerate(self.keys)}
         dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.top_SRF = torch.zeros(len(self.keys), RANKS, FIELDS, dtype=dtype, device=device)
-        self.count_S = torch.zeros(len(self.keys), dtype=dtype, device=device)
+        self._top_SRF = torch.zeros(len(self.keys), RANKS, FIELDS, dtype=dtype, device=device)
+        self._count_2S = torch.zeros(2, len(self.keys), dtype=dtype, device=device)
 
-    def add(self, key: Key, tokens: Tokens, first_sequence: int) -> None:
-        """Keep the three largest of what is there and what `tokens` has; sequences count on from `first_sequence`."""
-        row = self._row[key]
-        found_RF, count = top_activations(tokens, first_sequence)
-        both_F = torch.cat([self.top_SRF[row], found_RF.to(self.top_SRF)])
-        self.top_SRF[row] = both_F[both_F[:, 0].topk(RANKS).indices]
-        self.count_S[row] += count
+    def row(self, key: Key) -> TopRow:
+        """The views of a site."""
+        i = self._row[key]
+        return TopRow(self._top_SRF[i], self._count_2S[0, i], self._count_2S[1, i])
 
     def take(self) -> Tensor:
         """Everything as one flat tensor on the device; starts again."""
-        flat = torch.cat([self.top_SRF.flatten(), self.count_S])
-        self.top_SRF.zero_()
-        self.count_S.zero_()
+        flat = torch.cat([self._top_SRF.flatten(), self._count_2S[0]])
+        self._top_SRF.zero_()
+        self._count_2S.zero_()
         return flat
 
     def read(self, flat: Sequence[float], step: int, phase: str) -> Iterator[Massive]:
         """Records from what `take` gave, on the host."""
         for i, (stack, layer, _) in enumerate(self.keys):
+            count = int(flat[len(self.keys) * RANKS * FIELDS + i])
             for rank in range(RANKS):
                 at = (i * RANKS + rank) * FIELDS
-                value, median, sequence, token, channel = flat[at : at + FIELDS]
+                value, median = flat[at : at + 2]
+                sequence, token, channel = map(int, flat[at + 2 : at + FIELDS])
                 if value and layer is not None:
-                    count = int(flat[len(self.keys) * RANKS * FIELDS + i])
-                    yield Massive(
-                        step,
-                        phase,
-                        stack,
-                        layer,
-                        rank + 1,
-                        value,
-                        median,
-                        count,
-                        int(sequence),
-                        int(token),
-                        int(channel),
-                    )
+                    yield Massive(step, phase, stack, layer, rank + 1, value, median, count, sequence, token, channel)
 
 
-def top_activations(tokens: Tokens, first_sequence: int = 0) -> tuple[Tensor, Tensor]:
+def add_top(row: TopRow, tokens: Tokens) -> None:
+    """Keep the three largest of what is there and what `tokens` has; sequences count on over micro-batches."""
+    found_RF, count = top_activations(tokens)
+    found_RF = found_RF.to(row.top_RF.dtype)
+    found_RF[:, 2] += row.sequences
+    both_F = torch.cat([row.top_RF, found_RF])
+    row.top_RF.copy_(both_F[both_F[:, 0].topk(RANKS).indices])
+    row.count.add_(count)
+    row.sequences.add_(tokens.x_BTD.shape[0])
+
+
+def top_activations(tokens: Tokens) -> tuple[Tensor, Tensor]:
     """`[R, F]` of the three largest finite magnitudes (zeros where there are fewer), and the 0-d count of massive ones.
 
     The three largest entries lie in the three tokens of largest maximum, so only those three rows are searched.
     """
     length, width = tokens.x_BTD.shape[1:]
     peak_N = torch.where(tokens.valid_N, tokens.abs_max_N, 0)
-    best_N = peak_N.topk(min(RANKS, peak_N.numel())).indices
-    magnitude_ND = torch.where(tokens.valid_N[best_N, None], tokens.x_ND[best_N], 0).abs()
-    value_R, at_R = magnitude_ND.flatten().topk(min(RANKS, magnitude_ND.numel()))
+    best_N = peak_N.topk(min(RANKS, peak_N.shape[0])).indices
+    best_ND = torch.where(tokens.valid_N[best_N, None], tokens.x_ND[best_N], 0).abs()
+    value_R, at_R = best_ND.flatten().topk(min(RANKS, best_ND.numel()))
     token_R = best_N[at_R // width]
-    sequence_R = token_R // length
     median_B = sequence_medians(tokens)
-    fields = (value_R, median_B[sequence_R], sequence_R + first_sequence, token_R % length, at_R % width)
-    found_RF = torch.stack([field.to(torch.float32 if value_R.is_mps else torch.float64) for field in fields], dim=1)
-    threshold_N = (1000 * median_B).clamp_min(100).repeat_interleave(length)
+    fields = (value_R, median_B[token_R // length], token_R // length, token_R % length, at_R % width)
+    wide = torch.float32 if value_R.device.type == "mps" else torch.float64
+    found_RF = torch.stack([field.to(wide) for field in fields], dim=1)
+    threshold_N = (1000 * median_B).clamp_min(100).repeat_interleave(length, output_size=tokens.x_ND.shape[0])
     magnitude_ND = tokens.x_ND.abs()
     massive_ND = (magnitude_ND >= threshold_N[:, None]) & (magnitude_ND > 100) & tokens.valid_N[:, None]
     return torch.nn.functional.pad(found_RF, (0, 0, 0, RANKS - found_RF.shape[0])), massive_ND.sum()
 
 
-def sequence_medians(tokens: Tokens, elements: int = 65_536) -> Tensor:
-    """`[B]` medians of |x| over each sequence, from at least 4,096 strided entries a sequence where it has as many."""
+def sequence_medians(tokens: Tokens, elements: int = 16_384) -> Tensor:
+    """`[B]` medians of |x| over each sequence, from at most `elements` entries a sequence."""
     sequences, length, width = tokens.x_BTD.shape
-    stride = coprime_stride(length * width, max(4_096, elements // sequences), width)
-    sample_BE = tokens.x_ND.reshape(sequences, -1)[:, ::stride].abs()
-    token_E = torch.arange(0, length * width, stride, device=sample_BE.device) // width
-    valid_BE = tokens.valid_N.reshape(sequences, length)[:, token_E]
+    index_E = spread(length * width, elements, tokens.x_ND.device)
+    sample_BE = tokens.x_ND.reshape(sequences, -1)[:, index_E].abs()
+    valid_BE = tokens.valid_N.reshape(sequences, length)[:, index_E // width]
     return torch.where(valid_BE, sample_BE, torch.nan).nanmedian(dim=1).values

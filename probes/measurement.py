@@ -33,14 +33,18 @@ class Measurement:
         self._parameter_sums = Accumulator(Of.PARAMETER, list(sites.parameters), device, failed)
         self._reader = ParameterReader(model, sites.parameters, self._parameter_sums)
         self._probe_flat: Tensor | None = None
-        self._handles: list[RemovableHandle] = attach(model, sites, self._recorder)
+        self._handles: list[RemovableHandle] = attach(model, sites, self._recorder, failed)
 
     def close(self) -> None:
         for handle in self._handles:
             handle.remove()
 
+    def arm(self, *, sampled: bool) -> None:
+        """A step opens: whether its forwards are recorded."""
+        self._recorder.armed = sampled
+
     def begin(self, real_BT: Tensor | None) -> None:
-        """A training forward of a sampled step starts."""
+        """A training forward starts."""
         self._recorder.begin(real_BT)
 
     def end(self) -> None:
@@ -50,7 +54,7 @@ class Measurement:
         """Measure the held-out batch on the side, before the step's own sums begin."""
         self._recorder.take()
         with untouched(self._model):
-            self._recorder.begin(mask(*as_arguments(batch)))
+            self._recorder.begin(mask(*as_arguments(batch)), probing=True)
             try:
                 call(self._model, batch)
             finally:

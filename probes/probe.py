@@ -165,7 +165,7 @@ class Probe:
             self._start(args, kwargs)
         real_BT = self._failures.safely("mask", self._mask, args, kwargs)
         self._log.note(self._step, "tokens", count_tokens(args, kwargs, real_BT))
-        if self._sampling and self._measurement is not None:
+        if self._measurement is not None:
             self._measurement.begin(real_BT)
 
     def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -175,6 +175,8 @@ class Probe:
             self.attach(args, kwargs)
         if self._probe_batch is not None and self._measurement is not None and self._probed(self._step):
             self._failures.safely("probe batch", self._measurement.run_probe_batch, self._probe_batch, self._mask)
+        if self._measurement is not None:
+            self._measurement.arm(sampled=self._sampling)
 
     def attach(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refine the sites with a traced forward on these arguments, then hook them."""

@@ -1,4 +1,9 @@
-"""Turn what hooks see into sums: one object holds the accumulators of a model and knows whether it is recording now."""
+"""Turn what hooks see into sums: one object holds the accumulators of a model and knows whether it is recording now.
+
+What hooks run is also what a compiled graph runs, so it holds to a few rules: tensors are written in place into views
+made beforehand, states are plain booleans of this object (two graphs, on and off, for any depth), and nothing is read
+back from a tensor.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,108 +14,132 @@ from torch import Tensor
 from depthscope.store import Massive
 
 from .accumulate import Accumulator
-from .massive import MassiveTop
-from .metrics import Of, Pair, Tokens
-from .sites import Key, Sites
+from .massive import MassiveTop, TopRow, add_top
+from .metrics import Gradients, Of, Pair, Tokens
+from .sites import Block, Key, Sites
 
-__all__ = ["Recorder", "activation_keys"]
-
-_PAIRED = {"resid_post": "block", "attn_out": "attn_out", "mlp_out": "mlp_out"}
+__all__ = ["BlockSlot", "Recorder", "Slot"]
 
 
-def activation_keys(sites: Sites) -> list[Key]:
-    """Every site whose activations are measured: the stream at layers 0..L and the tapped sites."""
-    streams: list[Key] = [(b.stack, layer, "resid_post") for b in sites.blocks for layer in _layers_of(b.layer)]
-    return list(dict.fromkeys([*streams, *(tap.key for tap in sites.taps)]))
+@dataclass(frozen=True)
+class Slot:
+    """The views one site writes into."""
 
-
-def _layers_of(layer: int) -> tuple[int, ...]:
-    return (0, 1) if layer == 1 else (layer,)
+    site: str
+    activations_2K: Tensor
+    gradients_2K: Tensor
+    pair_2K: Tensor | None
+    top: TopRow | None
 
 
 @dataclass
-class Forward:
-    """The training or probe forward that is running: whose tokens are real, and how many sequences came before."""
+class BlockSlot:
+    """The sites of one block, and the stream it was given while it runs."""
 
-    real_BT: Tensor | None
-    first_sequence: int
+    enters: Slot | None  # layer 0, for block 1
+    leaves: Slot
+    pair_2K: Tensor
+    copies: bool
+    entered: Tensor | None = None
 
 
 class Recorder:
     """Pools every tapped tensor of a step; `take` hands over the sums as one flat device tensor."""
 
     def __init__(self, sites: Sites, device: torch.device, failed: Callable[[str, Exception], None]) -> None:
-        keys = activation_keys(sites)
-        paired = [(s, layer, _PAIRED[site]) for s, layer, site in keys if site in _PAIRED and layer != 0]
+        keys = _activation_keys(sites)
+        blocks: list[Key] = [(b.stack, b.layer, "block") for b in sites.blocks]
+        branches = [key for key in keys if key[2] in ("attn_out", "mlp_out")]
         self.activations = Accumulator(Of.ACTIVATION, keys, device, failed)
         self.gradients = Accumulator(Of.GRADIENT, keys, device, failed)
-        self.pairs = Accumulator(Of.PAIR, paired, device, failed)
+        self.pairs = Accumulator(Of.PAIR, [*blocks, *branches], device, failed)
         self.massive = MassiveTop([key for key in keys if key[2] == "resid_post"], device)
-        self.forward: Forward | None = None
-        self._inputs: dict[tuple[str, int | None], Tensor] = {}
-        self._sequences = 0
+        self.blocks = {(b.stack, b.layer): self._block_slot(b) for b in sites.blocks}
+        self.armed = False  # this step is sampled
+        self.active = False  # a forward is running that counts
+        self.probing = False  # and it is the held-out batch's, which has no backward
+        self.real_BT: Tensor | None = None
         self._failed = failed
 
-    def begin(self, real_BT: Tensor | None) -> None:
-        """A forward to be recorded starts."""
-        self.forward = Forward(real_BT, self._sequences)
+    def slot(self, key: Key) -> Slot:
+        """The views of one site."""
+        return Slot(
+            site=key[2],
+            activations_2K=self.activations.row(key),
+            gradients_2K=self.gradients.row(key),
+            pair_2K=self.pairs.row(key) if key in self.pairs.keys else None,
+            top=self.massive.row(key) if key in self.massive.keys else None,
+        )
+
+    def _block_slot(self, block: Block) -> BlockSlot:
+        enters = self.slot((block.stack, 0, "resid_post")) if block.layer == 1 else None
+        leaves = self.slot((block.stack, block.layer, "resid_post"))
+        return BlockSlot(enters, leaves, self.pairs.row((block.stack, block.layer, "block")), block.in_place)
+
+    def begin(self, real_BT: Tensor | None, *, probing: bool = False) -> None:
+        """A forward starts; it is recorded when its step is sampled or when it is the held-out batch's."""
+        self.real_BT, self.probing = real_BT, probing
+        self.active = self.armed or probing
 
     def end(self) -> None:
         """The forward ended, by return or by exception; no activation is kept."""
-        self.forward = None
-        self._inputs.clear()
+        self.active, self.probing, self.real_BT = False, False, None
+        for block in self.blocks.values():
+            block.entered = None
 
-    def enter_block(self, stack: str, layer: int, stream: Tensor, *, copies: bool) -> None:
-        """Block `layer` reads `stream`; for layer 1 that is layer 0 of the residual stream."""
-        if layer == 1:
-            self.see((stack, 0, "resid_post"), stream)
-        self._inputs[stack, layer] = stream.detach().clone() if copies else stream.detach()
+    def enter_block(self, block: BlockSlot, stream: Tensor) -> None:
+        """A block reads `stream`; for block 1 that is layer 0 of the residual stream."""
+        if block.enters is not None:
+            self.see(block.enters, stream, None)
+        if self.active:
+            block.entered = stream.detach().clone() if block.copies else stream.detach()
 
-    def leave_block(self, stack: str, layer: int, stream: Tensor) -> None:
-        """Block `layer` returned `stream`."""
-        self.see((stack, layer, "resid_post"), stream)
-        entered = self._inputs.pop((stack, layer), None)
-        if entered is not None and entered.shape == stream.shape:
-            self._pair((stack, layer, "block"), entered, stream.detach() - entered)
+    def leave_block(self, block: BlockSlot, stream: Tensor) -> None:
+        """A block returned `stream`."""
+        self.see(block.leaves, stream, None)
+        entered, block.entered = block.entered, None
+        if self.active and entered is not None and entered.shape == stream.shape:
+            with torch.no_grad():
+                self.pairs.add(block.pair_2K, Pair(entered, stream.detach() - entered, self.real_BT))
 
-    def see(self, key: Key, x: Tensor) -> None:
-        """Pool the activations at `key`, their gradient when it comes, and a branch against its block's input."""
-        forward = self.forward
-        if forward is None:
-            return
-        try:
-            tokens = Tokens(x, forward.real_BT)
-            self.activations.add(key, tokens)
-            if key[2] == "resid_post":
-                self.massive.add(key, tokens, forward.first_sequence)
-                self._sequences = max(self._sequences, forward.first_sequence + tokens.x_BTD.shape[0])
-            entered = self._inputs.get(key[:2])
-            if key[2] in ("attn_out", "mlp_out") and entered is not None and entered.shape == x.shape:
-                self._pair(key, entered, x)
-            if x.requires_grad and torch.is_grad_enabled():
-                x.register_hook(_GradientTap(self, key, forward.real_BT))  # type: ignore[no-untyped-call]
-        except Exception as error:
-            self._failed(f"site {key[2]}", error)
+    def see(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
+        """Pool the activations of a site, their gradient when it comes, and a branch against its block's input."""
+        if self.active:
+            with torch.no_grad():
+                self._pool(slot, x, block)
+        if self._has_backward() and x.requires_grad:
+            self._watch_gradient(slot, x)
 
-    def see_gradient(self, key: Key, grad: Tensor, real_BT: Tensor | None) -> None:
-        """Pool the gradient of the loss with respect to the activations at `key`."""
-        try:
-            self.gradients.add(key, Tokens(grad, real_BT))
-        except Exception as error:
-            self._failed(f"gradient at {key[2]}", error)
+    def _pool(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
+        tokens = Tokens(x, self.real_BT)
+        self.activations.add(slot.activations_2K, tokens)
+        if slot.top is not None:
+            add_top(slot.top, tokens)
+        entered = None if block is None else block.entered
+        if slot.pair_2K is not None and entered is not None and entered.shape == x.shape:
+            self.pairs.add(slot.pair_2K, Pair(entered, x, self.real_BT))
 
-    def _pair(self, key: Key, entered: Tensor, delta: Tensor) -> None:
-        assert self.forward is not None
-        self.pairs.add(key, Pair(entered, delta, self.forward.real_BT))
+    def _has_backward(self) -> bool:
+        """A recorded training forward, or a checkpoint's recomputation: its graph is the one that gets gradients."""
+        if torch.compiler.is_compiling():
+            return self.active and not self.probing
+        return (self.active and not self.probing) or (self.armed and torch._C._current_graph_task_id() != -1)
+
+    def _watch_gradient(self, slot: Slot, x: Tensor) -> None:
+        row_2K, real_BT, gradients, failed = slot.gradients_2K, self.real_BT, self.gradients, self._failed
+
+        def pool(grad: Tensor) -> None:
+            try:
+                with torch.no_grad():
+                    gradients.add(row_2K, Gradients(grad, real_BT))
+            except Exception as error:
+                failed("activation gradients", error)
+
+        x.register_hook(pool)  # type: ignore[no-untyped-call]
 
     def take(self) -> Tensor:
         """All sums of the step as one flat tensor on the device; the next step starts from zero."""
-        self._sequences = 0
-        return torch.cat([part.take() for part in self._parts])
-
-    @property
-    def _parts(self) -> tuple[Accumulator | MassiveTop, ...]:
-        return self.activations, self.gradients, self.pairs, self.massive
+        return torch.cat([part.take() for part in (self.activations, self.gradients, self.pairs, self.massive)])
 
     def read(self, flat: Sequence[float]) -> dict[Key, dict[str, float]]:
         """Values by site from what `take` gave, on the host."""
@@ -129,11 +158,9 @@ class Recorder:
         return self.massive.read(flat[start:], step, phase)
 
 
-class _GradientTap:
-    """A tensor hook; lives as long as the graph of its forward."""
-
-    def __init__(self, recorder: Recorder, key: Key, real_BT: Tensor | None) -> None:
-        self.recorder, self.key, self.real_BT = recorder, key, real_BT
-
-    def __call__(self, grad: Tensor) -> None:
-        self.recorder.see_gradient(self.key, grad, self.real_BT)
+def _activation_keys(sites: Sites) -> list[Key]:
+    """Every site whose activations are measured: the stream at layers 0..L and the tapped sites."""
+    streams: list[Key] = [
+        (b.stack, layer, "resid_post") for b in sites.blocks for layer in ((0, 1) if b.layer == 1 else (b.layer,))
+    ]
+    return list(dict.fromkeys([*streams, *(tap.key for tap in sites.taps)]))

@@ -1,6 +1,8 @@
-"""Find the tensor that matters in what modules are called with and return."""
+"""Find the tensor that matters in what modules are called with and return.
 
-from collections.abc import Iterator, Mapping
+Runs inside compiled graphs, so it is plain loops: no generators, no isinstance on protocols.
+"""
+
 from typing import Any
 
 from torch import Tensor
@@ -8,18 +10,26 @@ from torch import Tensor
 __all__ = ["first_stream", "tensors_in"]
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists and mappings (Hugging Face outputs are mappings), in order."""
+def first_stream(value: Any) -> Tensor | None:
+    """The first floating point `[B, T, D]` or `[N, D]` tensor in nested tuples and dicts: by convention the stream."""
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors_in(item)
-    elif isinstance(value, tuple | list):
+        return value if value.is_floating_point() and value.dim() in (2, 3) else None
+    if isinstance(value, dict):  # Hugging Face outputs are ordered dicts
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
         for item in value:
-            yield from tensors_in(item)
+            found = first_stream(item)
+            if found is not None:
+                return found
+    return None
 
 
-def first_stream(*values: Any) -> Tensor | None:
-    """The first floating point tensor with a feature axis ([B, T, D] or [N, D]): by convention the residual stream."""
-    return next((t for value in values for t in tensors_in(value) if t.is_floating_point() and t.dim() in (2, 3)), None)
+def tensors_in(value: Any) -> list[Tensor]:
+    """Every tensor in nested tuples, lists and dicts, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        return [tensor for item in value for tensor in tensors_in(item)]
+    return []

@@ -95,7 +95,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         op = _op(func, args, inputs, result)
         if op is not None:
-            tensor, version = self.trace.node(next(tensors_in(result)))
+            tensor, version = self.trace.node(tensors_in(result)[0])
             # Autograd counts an in-place change only after this returns.
             self.trace.made[tensor, version + func.name().split(".")[0].endswith("_")] = op
         return result
@@ -108,7 +108,7 @@ def _op(func: Any, args: tuple[Any, ...], inputs: tuple[Node, ...], result: Any)
         return _scale(func, args, inputs)
     if func in _NORMS:
         return Op("norm", inputs[:1])
-    if func in _SAME and tuple(next(iter(tensors_in(result))).shape[-1:]) == tuple(args[0].shape[-1:]):
+    if func in _SAME and tuple(tensors_in(result)[0].shape[-1:]) == tuple(args[0].shape[-1:]):
         return Op("same", inputs[:1])
     return None
 
@@ -128,7 +128,7 @@ def _watch_calls(trace: Trace, name: str, module: nn.Module) -> list[Any]:
     starts: list[tuple[int, Node | None]] = []
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        stream = first_stream(args, kwargs)
+        stream = first_stream((args, kwargs))
         starts.append((trace.tick(), None if stream is None else trace.node(stream)))
 
     def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:

@@ -18,9 +18,9 @@ from . import (
     variance,
     variance_median,
 )
-from ._metric import Metric, Of, Pair, ParameterGroup, Pool, Tokens
+from ._metric import Gradients, Metric, Of, Pair, ParameterGroup, Pool, Tokens
 
-__all__ = ["METRICS", "Metric", "Of", "Pair", "ParameterGroup", "Pool", "Tokens"]
+__all__ = ["METRICS", "Gradients", "Metric", "Of", "Pair", "ParameterGroup", "Pool", "Tokens"]
 
 METRICS: dict[str, Metric] = {
     module.METRIC.name: module.METRIC

@@ -3,17 +3,16 @@
 Shapes: B sequences, T positions, D features, N = B*T tokens, Q sequences with at least one real token.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "Gradients",
     "Metric",
     "Of",
     "Pair",
@@ -21,9 +20,9 @@ __all__ = [
     "Pool",
     "Pooled",
     "Tokens",
-    "coprime_stride",
     "mean_over",
     "sampled_median",
+    "spread",
     "weighted",
 ]
 
@@ -64,7 +63,7 @@ class Metric:
 
 
 class Tokens:
-    """The activations (or their gradient) of one site in one forward, flattened to tokens.
+    """The activations of one site in one forward, flattened to tokens, with what several metrics need of them.
 
     `x_ND` is at least float32. `real_N` marks real tokens; `valid_N` those that are finite as well, and only they enter
     means, so that one NaN leaves the rest of the layer readable (it is counted by `nonfinite`).
@@ -72,41 +71,27 @@ class Tokens:
 
     def __init__(self, x_BTD: Tensor, real_BT: Tensor | None = None) -> None:
         x = x_BTD.detach()
-        self.x_BTD = x if x.dim() == 3 else x.reshape(1, -1, x.shape[-1])
+        self.x_BTD = x if x.dim() == 3 else x.unsqueeze(0)
         self.x_ND = _wide(x.reshape(-1, x.shape[-1]))
-        self._real = None if real_BT is None or real_BT.numel() != self.x_ND.shape[0] else real_BT.reshape(-1).bool()
-
-    @cached_property
-    def real_N(self) -> Tensor:
-        return torch.ones_like(self.x_ND[:, 0], dtype=torch.bool) if self._real is None else self._real
-
-    @cached_property
-    def valid_N(self) -> Tensor:
-        finite_N = self.abs_max_N.isfinite()
-        return finite_N if self._real is None else finite_N & self._real
-
-    @cached_property
-    def count(self) -> Tensor:
-        return self.valid_N.sum()
-
-    @cached_property
-    def abs_max_N(self) -> Tensor:
-        """Largest magnitude of each token; NaN or Inf exactly where the token has one."""
         low_N, high_N = torch.aminmax(self.x_ND, dim=-1)
-        return torch.maximum(high_N, -low_N)
+        self.abs_max_N = torch.maximum(high_N, -low_N)  # NaN or Inf exactly where the token has one
+        self.valid_N = self.abs_max_N.isfinite()
+        self.real_N = _mask_of(real_BT, self.valid_N)
+        self.valid_N = self.valid_N & self.real_N
+        self.count = self.valid_N.sum()
+        self.square_ND = self.x_ND.square()
+        self.mean_square_N = self.square_ND.mean(-1)
+        # Two-pass and biased: ms - mean² loses all digits once the mean is large against the spread.
+        self.variance_N = (self.x_ND - self.x_ND.mean(-1, keepdim=True)).square().mean(-1)
 
-    @cached_property
-    def mean_square_N(self) -> Tensor:
-        return self.square_ND.mean(-1)
 
-    @cached_property
-    def square_ND(self) -> Tensor:
-        return self.x_ND.square()
+class Gradients:
+    """The gradient of the loss with respect to the activations of one site, flattened to tokens: their norms."""
 
-    @cached_property
-    def variance_N(self) -> Tensor:
-        """Two-pass and biased: `ms - mean**2` loses all digits once the mean is large against the spread."""
-        return (self.x_ND - self.x_ND.mean(-1, keepdim=True)).square().mean(-1)
+    def __init__(self, grad_BTD: Tensor, real_BT: Tensor | None = None) -> None:
+        grad = grad_BTD.detach()
+        self.norm_N = torch.linalg.vector_norm(grad.reshape(-1, grad.shape[-1]), dim=-1, dtype=_wide_type(grad.dtype))
+        self.valid_N = self.norm_N.isfinite() & _mask_of(real_BT, self.norm_N)
 
 
 class Pair:
@@ -123,40 +108,31 @@ class Pair:
         self.in_square_N = _double((in_ND * in_ND).sum(-1))
         self.delta_square_N = _double((delta_ND * delta_ND).sum(-1))
         self.dot_N = _double((in_ND * delta_ND).sum(-1))
-        self._real = None if real_BT is None or real_BT.numel() != in_ND.shape[0] else real_BT.reshape(-1).bool()
+        self.real_N = _mask_of(real_BT, self.dot_N)
+        self.valid_N = (self.in_square_N + self.delta_square_N).isfinite() & self.real_N
+        self.angle_N = self._angles()
 
-    @cached_property
-    def valid_N(self) -> Tensor:
-        finite_N = (self.in_square_N + self.delta_square_N).isfinite()
-        return finite_N if self._real is None else finite_N & self._real
-
-    @cached_property
-    def angle_N(self) -> Tensor:
+    def _angles(self) -> Tensor:
         """Angle between in and out in radians, [0, pi]; 0 where either is a zero vector."""
         along_N = self.in_square_N + self.dot_N
         across_N = (self.in_square_N * self.delta_square_N - self.dot_N.square()).clamp_min(0).sqrt()
-        return torch.where(self._defined_N, torch.atan2(across_N, along_N), torch.zeros_like(along_N))
-
-    @cached_property
-    def _defined_N(self) -> Tensor:
         out_square_N = self.in_square_N + 2 * self.dot_N + self.delta_square_N
-        return (self.in_square_N > 0) & (out_square_N > 0)
+        defined_N = (self.in_square_N > 0) & (out_square_N > 0)
+        return torch.where(defined_N, torch.atan2(across_N, along_N), torch.zeros_like(along_N))
 
-    @cached_property
-    def last_Q(self) -> tuple[Tensor, Tensor]:
-        """Index of each sequence's last real token, and whether the sequence has a valid one there."""
-        valid_BT = self.valid_N.reshape(self.sequences, -1)
-        real_BT = valid_BT if self._real is None else self._real.reshape(self.sequences, -1)
-        tokens = real_BT.shape[1]
-        steps_T = torch.arange(1, tokens + 1, device=real_BT.device)
-        last_B = (torch.ones_like(real_BT) if self._real is None else real_BT).long().mul(steps_T).amax(-1) - 1
-        index_B = last_B.clamp_min(0) + torch.arange(self.sequences, device=real_BT.device) * tokens
+    def last(self) -> tuple[Tensor, Tensor]:
+        """`[B]` index of each sequence's last real token, and whether it has one and that is finite."""
+        real_BT = self.real_N.reshape(self.sequences, -1)
+        length = real_BT.shape[1]
+        place_T = torch.arange(1, length + 1, device=real_BT.device)
+        last_B = (real_BT * place_T).amax(-1) - 1
+        index_B = last_B.clamp_min(0) + torch.arange(self.sequences, device=real_BT.device) * length
         return index_B, (last_B >= 0) & self.valid_N[index_B]
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """0-d sums over the parameters of one site at one optimizer step."""
+    """Sums over the parameters of each of G sites at one optimizer step, `[G]` each."""
 
     grad_square: Tensor
     weight_square: Tensor
@@ -171,23 +147,24 @@ def mean_over(value_N: Tensor, valid_N: Tensor) -> Pooled:
 
 
 def sampled_median(x_ND: Tensor, valid_N: Tensor, *, magnitude: bool = False, elements: int = 65_536) -> Tensor:
-    """Lower median of about `elements` entries (or magnitudes) of valid tokens, NaN when there are none: no sync.
-
-    Sampled at a fixed stride.
-    """
-    stride = coprime_stride(x_ND.numel(), elements, x_ND.shape[-1])
-    sample = x_ND.reshape(-1)[::stride]
+    """Lower median of about `elements` entries (or magnitudes) of valid tokens, NaN when there are none: no sync."""
+    index = spread(x_ND.numel(), elements, x_ND.device)
+    sample = x_ND.reshape(-1)[index]
     sample = sample.abs() if magnitude else sample
-    token = torch.arange(0, x_ND.numel(), stride, device=x_ND.device) // x_ND.shape[-1]
-    return torch.where(valid_N[token], sample, torch.nan).nanmedian()
+    return torch.where(valid_N[index // x_ND.shape[-1]], sample, torch.nan).nanmedian()
 
 
-def coprime_stride(numel: int, elements: int, width: int) -> int:
-    """A stride that takes about `elements` of `numel`, sharing no factor with `width`: every channel is sampled."""
-    stride = max(1, numel // elements)
-    while math.gcd(stride, width) != 1:
-        stride += 1
-    return stride
+def spread(numel: int, elements: int, device: torch.device) -> Tensor:
+    """Indices of at most `elements` out of `numel` entries, one from each equal stretch, at varying places in it.
+
+    A fixed stride that shares a factor with D would see only some channels. No number is read from `numel` (it is
+    symbolic where shapes are dynamic).
+    """
+    if numel <= elements:
+        return torch.arange(numel, device=device)
+    stretch = numel // elements
+    at = torch.arange(elements, device=device)
+    return at * stretch + (at * 7_919) % stretch
 
 
 def weighted(value: Tensor, count: Tensor) -> Pooled:
@@ -195,9 +172,20 @@ def weighted(value: Tensor, count: Tensor) -> Pooled:
     return torch.where(count > 0, value, 0) * count, count
 
 
-def _wide(x: Tensor) -> Tensor:
+def _mask_of(real_BT: Tensor | None, like_N: Tensor) -> Tensor:
+    """`[N]` real tokens; all where there is no mask, or where it is of another shape than this site's tokens."""
+    if real_BT is None or real_BT.numel() != like_N.numel():
+        return torch.ones_like(like_N, dtype=torch.bool)
+    return real_BT.reshape(-1).bool()
+
+
+def _wide_type(dtype: torch.dtype) -> torch.dtype:
     """Half precision overflows in squares and loses sums; float32 and float64 stay as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(_wide_type(x.dtype))
 
 
 def _double(x: Tensor) -> Tensor:

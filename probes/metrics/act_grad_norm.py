@@ -1,17 +1,16 @@
 """Gradient that reaches the stream at a site, independent of batch size."""
 
-from ._metric import Metric, Of, Pool, Pooled, Tokens, mean_over
+from ._metric import Gradients, Metric, Of, Pool, Pooled, mean_over
 
 __all__ = ["METRIC"]
 
 
-def act_grad_norm(grads: Tokens) -> Pooled:
+def act_grad_norm(grads: Gradients) -> Pooled:
     """Mean over tokens of ‖∂(Σ token losses)/∂h[t]‖: with a mean loss that is the sum over tokens of ‖∂loss/∂h[t]‖.
 
     Range [0, inf). Tokens with a non-finite gradient are left out, as everywhere.
     """
-    norm_N = grads.mean_square_N.mul(grads.x_ND.shape[1]).sqrt()
-    return mean_over(norm_N, grads.valid_N)
+    return mean_over(grads.norm_N, grads.valid_N)
 
 
 METRIC = Metric(

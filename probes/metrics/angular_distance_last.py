@@ -9,7 +9,7 @@ __all__ = ["METRIC"]
 
 def angular_distance_last(pair: Pair) -> Pooled:
     """As angular_distance, over the last real token of each sequence only. Range [0, 1]."""
-    index_B, valid_B = pair.last_Q
+    index_B, valid_B = pair.last()
     return mean_over(pair.angle_N[index_B] / math.pi, valid_B)
 
 

@@ -6,8 +6,8 @@ import oracles
 import pytest
 import torch
 
-from depthscope.probes.massive import MassiveTop, sequence_medians, top_activations
-from depthscope.probes.metrics import METRICS, Of, Pair, ParameterGroup, Tokens
+from depthscope.probes.massive import MassiveTop, add_top, sequence_medians, top_activations
+from depthscope.probes.metrics import METRICS, Gradients, Of, Pair, ParameterGroup, Tokens
 
 ACTIVATION = [name for name, metric in METRICS.items() if metric.of is Of.ACTIVATION]
 PAIRED = [name for name, metric in METRICS.items() if metric.of is Of.PAIR]
@@ -49,9 +49,9 @@ def test_half_precision_activations_are_measured_in_single(name):
 
 def test_activation_gradient_norm_equals_its_oracle_and_ignores_padding():
     grad_BTD = sample(scale=1e-4)
-    assert value("act_grad_norm", Tokens(grad_BTD)) == pytest.approx(oracles.act_grad_norm(grad_BTD.numpy()), rel=1e-5)
+    assert value("act_grad_norm", Gradients(grad_BTD)) == pytest.approx(oracles.act_grad_norm(grad_BTD.numpy()), rel=1e-5)
     expected = oracles.act_grad_norm(grad_BTD.numpy(), MASK.numpy())
-    assert value("act_grad_norm", Tokens(grad_BTD, MASK)) == pytest.approx(expected, rel=1e-5)
+    assert value("act_grad_norm", Gradients(grad_BTD, MASK)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", PAIRED)
@@ -136,8 +136,9 @@ def test_massive_top_three_are_exact_and_survive_micro_batches():
     flat = x_BTD.abs().flatten()
     expected = flat.topk(3)
     top = MassiveTop([("main", 1, "resid_post")], torch.device("cpu"))
-    top.add(("main", 1, "resid_post"), Tokens(x_BTD[:1]), 0)
-    top.add(("main", 1, "resid_post"), Tokens(x_BTD[1:]), 1)
+    row = top.row(("main", 1, "resid_post"))
+    add_top(row, Tokens(x_BTD[:1]))
+    add_top(row, Tokens(x_BTD[1:]))
     found = list(top.read(top.take().tolist(), 5, "train"))
     assert [m.value for m in found] == pytest.approx(expected.values.tolist())
     where = [(m.sequence * 9 + m.token) * 32 + m.channel for m in found]
