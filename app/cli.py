@@ -175,10 +175,13 @@ def report(
 ) -> None:
     """Write one self-contained HTML file: findings, figures with their data, definitions. It needs no network."""
     require("app", "the report")
+    from .commands.output import progress_bar
     from .report import write_report
 
     found = find_store(store, option)
-    write_report(found, chosen_runs(found, run), output)
+    chosen = chosen_runs(found, run)
+    with progress_bar("Drawing") as progress:
+        write_report(found, chosen, output, progress)
     typer.echo(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB).", err=True)
 
 

@@ -3,14 +3,16 @@
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.progress import Progress
 
-__all__ = ["console", "count", "jsonable", "number", "to_json"]
+__all__ = ["console", "count", "jsonable", "number", "progress_bar", "to_json"]
 
 # Nothing is cut when the output goes to a file or another program.
 PIPE_WIDTH = 180
@@ -20,6 +22,18 @@ def console() -> Console:
     """Standard output: as wide as the terminal, or wide enough for a table where there is none."""
     found = Console(highlight=False)
     return found if found.is_terminal or os.environ.get("COLUMNS") else Console(highlight=False, width=PIPE_WIDTH)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error that is gone when the work is done; nothing where standard error is no terminal.
+
+    Gives a function to call with how much is done, of how much.
+    """
+    err = Console(stderr=True)
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def to_json(value: Any) -> str:

@@ -21,7 +21,7 @@ RULE = (
 )
 ADVICE = (
     "Look at the heatmap of abs_max just before the first step: a layer that grows towards the largest number of its "
-    "format overflows there. Clip gradients, lower the learning rate, warm up for longer, or keep that branch in float32."
+    "format overflows there. Clip gradients, lower the learning rate, warm up for longer, or keep the branch in float32."
 )
 
 

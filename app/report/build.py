@@ -1,8 +1,9 @@
 """From a store to everything a report says, as plain records: nothing here knows HTML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import count
 from typing import Any
 
 import pandas as pd
@@ -18,10 +19,17 @@ from .settings import settings_sheets
 from .tables import Sheet, cell, sheet
 from .thin import thin
 
-__all__ = ["Chapter", "Picture", "Report", "RunFacts", "build"]
+__all__ = ["Chapter", "Picture", "Progress", "Report", "RunFacts", "build", "ignore"]
 
 # Buckets of steps that are kept: of a line, of a heatmap (which has as many rows as layers), of the table below either.
-LINE_POINTS, HEATMAP_POINTS, TABLE_POINTS = 300, 100, 12
+LINE_POINTS, HEATMAP_POINTS, TABLE_POINTS = 300, 80, 12
+
+
+Progress = Callable[[int, int], None]
+
+
+def ignore(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +104,23 @@ class Report:
     metrics: tuple[Mapping[str, str], ...] = ()
 
 
-def build(store: Store, runs: Sequence[str]) -> Report:
-    """The report on `runs`. Raises RunMissing for a name the store does not have."""
+def build(store: Store, runs: Sequence[str], progress: Progress = ignore) -> Report:
+    """The report on `runs`; `progress` is told (done, all) after each figure. Raises RunMissing for an unknown name."""
+    findings = diagnose_runs(store, runs)
     table = run_table(store)
     chosen = table.set_index("run", drop=False).loc[list(runs)]
-    findings = diagnose_runs(store, runs)
-    places = sections(tuple(runs), metric_sites(store, list(runs)))
+    parts = sections(tuple(runs), metric_sites(store, list(runs)))
+    drawn = count(1)
+    total = sum(len(part.places) for part in parts)
     return Report(
         version=version("depthscope"),
         store=store.path.name,
         runs=tuple(facts(row, findings[str(row["run"])]) for row in chosen.to_dict("records")),
         omitted=len(table) - len(chosen),
         caveats=comparison_caveats(chosen),
-        chapters=tuple(chapter(store, section, index) for index, section in enumerate(places)),
+        chapters=tuple(
+            chapter(store, part, index, lambda: progress(next(drawn), total)) for index, part in enumerate(parts)
+        ),
         settings=settings_sheets(chosen),
         metrics=tuple(definition(row) for row in store.metrics().to_dict("records")),
     )
@@ -139,12 +151,13 @@ def fact(value: object) -> str:
     return f"{number:,.0f}" if number.is_integer() else cell(number)
 
 
-def chapter(store: Store, section: Section, index: int) -> Chapter:
-    """The section with its pictures drawn; what has no values is only named."""
+def chapter(store: Store, section: Section, index: int, done: Callable[[], None]) -> Chapter:
+    """The section with its pictures drawn, `done` called after each; what has no values is only named."""
     pictures, absent = [], []
     for number, place in enumerate(section.places):
         drawn = picture(store, place, f"figure-{index}-{number}")
         absent.append(place.subtitle or FIGURES[place.name].title) if drawn is None else pictures.append(drawn)
+        done()
     tables = [numbers for place in section.tables if (numbers := numbers_of(store, place))]
     return Chapter(section, tuple(pictures), tuple(tables), tuple(absent))
 

@@ -27,11 +27,8 @@ def settings_sheets(runs: pd.DataFrame) -> dict[str, Sheet]:
 
 
 def read(text: object) -> Mapping[str, Any]:
-    """A JSON column of the store: text, NULL, or whatever a foreign writer put there."""
-    try:
-        value = json.loads(text) if isinstance(text, str) else text
-    except json.JSONDecodeError:
-        value = {"": text}
+    """A JSON column of the store: an object as text, or NULL."""
+    value = json.loads(text) if isinstance(text, str) else None
     return value if isinstance(value, Mapping) else {}
 
 

@@ -18,14 +18,13 @@ def thin(frame: pd.DataFrame, points: int) -> pd.DataFrame:
     places = np.sort(frame["step"].unique())
     if len(places) <= points:
         return frame
+    frame = frame.reset_index(drop=True)
     bucket = np.searchsorted(places, frame["step"].to_numpy()) * points // len(places)
-    merged = frame.assign(_bucket=bucket).sort_values("step", kind="stable").groupby([*lines, "_bucket"], sort=False)
-    kept = merged.tail(1).set_index([*lines, "_bucket"])
-    kept["low"] = merged["low"].min()
-    kept["high"] = merged["high"].agg(_largest)
-    columns = list(frame.columns)
-    return kept.reset_index()[columns]
-
-
-def _largest(values: pd.Series) -> float:
-    return float(np.maximum.reduce(values.to_numpy(dtype=np.float64, na_value=np.nan)))  # NaN wins, as in the database
+    keys = [*(frame[name] for name in lines), pd.Series(bucket, index=frame.index)]
+    ordered = frame.assign(_nan=frame["high"].isna()).sort_values("step", kind="stable")
+    merged = ordered.groupby(keys, sort=False)
+    kept = merged.tail(1).sort_index()
+    kept["low"] = merged["low"].transform("min")[kept.index]
+    # NaN wins, as a spike would: pandas passes it over.
+    kept["high"] = merged["high"].transform("max")[kept.index].mask(merged["_nan"].transform("any")[kept.index])
+    return kept.drop(columns="_nan").reset_index(drop=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from depthscope.store import DepthscopeError, Store
 
-from .build import build
+from .build import Progress, build, ignore
 from .render import render
 
 __all__ = ["NotWritable", "write_report"]
@@ -17,15 +17,18 @@ class NotWritable(DepthscopeError):
     """The file cannot be written there."""
 
 
-def write_report(store: Store, runs: Sequence[str], output: Path) -> None:
-    """Write the report on `runs` to `output`. Raises NotWritable, and what the store raises; writes nothing then."""
+def write_report(store: Store, runs: Sequence[str], output: Path, progress: Progress = ignore) -> None:
+    """Write the report on `runs` to `output`. Raises NotWritable, and what the store raises; writes nothing then.
+
+    `progress` is told how many figures are done, of how many.
+    """
     if output.is_dir():
         raise NotWritable(f"expected a file name; got the folder {output}; try -o {output / 'report.html'}")
     if not output.absolute().parent.is_dir():
         raise NotWritable(
             f"expected a file in an existing folder; there is no {output.absolute().parent}; make it first"
         )
-    html = render(build(store, runs))
+    html = render(build(store, runs, progress))
     try:
         replace(output, html.encode("utf-8"))
     except OSError as error:

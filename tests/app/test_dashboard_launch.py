@@ -51,7 +51,7 @@ class TestPort:
             dashboard.free_port("192.0.2.1", 8501)
 
     def test_a_name_that_does_not_exist_is_one_line(self):
-        with pytest.raises(dashboard.Unavailable, match="cannot listen on no.such.host.invalid"):
+        with pytest.raises(dashboard.Unavailable, match=r"cannot listen on no\.such\.host\.invalid"):
             dashboard.free_port("no.such.host.invalid", 8501)
 
 
@@ -70,8 +70,15 @@ class TestAddress:
 
     @pytest.mark.parametrize(
         ("host", "local"),
-        [("127.0.0.1", True), ("127.3.3.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)]
-        + [("10.0.0.1", False), ("example.com", False)],
+        [
+            ("127.0.0.1", True),
+            ("127.3.3.3", True),
+            ("::1", True),
+            ("localhost", True),
+            ("0.0.0.0", False),
+            ("10.0.0.1", False),
+            ("example.com", False),
+        ],
     )
     def test_what_only_this_machine_reaches(self, host, local):
         assert dashboard.is_loopback(host) is local
@@ -84,7 +91,7 @@ class TestAddress:
 
 class TestChoice:
     def test_a_named_store_is_served(self, store):
-        assert command.choose(store, lambda: [])[0] == store
+        assert command.choose(store, list)[0] == store
 
     def test_a_named_store_that_is_missing_is_an_error(self, tmp_path):
         with pytest.raises(StoreMissing):
@@ -92,13 +99,13 @@ class TestChoice:
 
     def test_a_path_that_is_no_store_is_an_error(self, tmp_path):
         with pytest.raises(NotAStore):
-            command.choose(tmp_path, lambda: [])
+            command.choose(tmp_path, list)
 
     def test_the_default_store_is_served_where_it_is(self, store, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("DEPTHSCOPE_STORE", raising=False)
         store.rename(tmp_path / "depthscope-runs")
-        assert command.choose(None, lambda: [])[0].name == "depthscope-runs"
+        assert command.choose(None, list)[0].name == "depthscope-runs"
 
     def test_without_any_store_the_recorded_runs_are_served(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
