@@ -1,5 +1,6 @@
 """Following runs that are being trained: look every 2 seconds, redraw only when the store has something new."""
 
+import time
 from collections.abc import Callable, Iterable
 
 import pandas as pd
@@ -12,10 +13,11 @@ SECONDS = 2.0
 
 def follow(changed: Callable[[], bool]) -> None:
     """Rerun the page as soon as `changed()`, which is asked every 2 seconds while the page is open."""
+    drawn = time.monotonic()
 
     @st.fragment(run_every=SECONDS)
     def tick() -> None:
-        if changed():
+        if time.monotonic() - drawn > SECONDS / 2 and changed():  # the first call is part of drawing the page
             st.rerun()
 
     tick()

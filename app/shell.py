@@ -4,7 +4,6 @@ Every widget is drawn by the entry script, never inside a page that Streamlit ru
 to the page that drew it, and loses it on a change of page.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +13,14 @@ import streamlit as st
 from depthscope.store import DepthscopeError, Store, StoreBusy, default_store, open_store, run_table
 
 from .live import follow, still_running
-from .pages import PAGES, Page
+from .menu import Menu, menu
 from .scene import Scene, revision
 from .sidebar import live_toggle, newest_runs, sidebar
 from .style import ICON, PAGE_STYLE
 from .text import markdown
 from .theme import DARK, LIGHT
 from .url import pull, push
+from .view import View
 from .welcome import welcome
 
 __all__ = ["shell"]
@@ -30,7 +30,9 @@ def shell(first: str = "runs") -> None:
     """Draw the dashboard; `first` names the page that a bare address opens."""
     st.set_page_config(page_title="depthscope", page_icon=ICON, layout="wide")
     st.html(PAGE_STYLE)
-    page = _navigation(first)
+    place = menu(first)
+    view = pull(place.page.name)
+    place.show(view)
     path = default_store()
     try:
         store = open_store(path)
@@ -42,26 +44,7 @@ def shell(first: str = "runs") -> None:
         welcome(path, str(error))
         follow(lambda: _has_runs(path))
     else:
-        _draw(page, store, runs)
-
-
-def _navigation(first: str) -> Page:
-    """The page of the address. Its function does nothing: `_draw` draws it, see above."""
-    pages = [
-        st.Page(_nothing(page.name), title=page.title, icon=page.icon, url_path=page.name, default=page.name == first)
-        for page in PAGES
-    ]
-    chosen = st.navigation(pages)
-    chosen.run()
-    return next(page for page, drawn in zip(PAGES, pages, strict=True) if drawn == chosen)
-
-
-def _nothing(name: str) -> Callable[[], None]:
-    def page() -> None:
-        """Drawn by the entry script."""
-
-    page.__name__ = name
-    return page
+        _draw(place, view, store, runs)
 
 
 def _runs(store: Store) -> pd.DataFrame:
@@ -76,20 +59,23 @@ def _runs(store: Store) -> pd.DataFrame:
     return frame
 
 
-def _draw(page: Page, store: Store, runs: pd.DataFrame) -> None:
+def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
     if runs.empty:
         welcome(store.path, "The store has no runs yet.")
         follow(lambda: _has_runs(store.path))
         return
-    view = sidebar(pull(), runs)
+    view = sidebar(asked, runs)
     scene = Scene(store, view, runs, DARK if st.context.theme.type == "dark" else LIGHT)
-    st.header(page.title, anchor=False)
+    st.header(place.page.title, anchor=False)
     notice = st.empty()
     try:
-        view = page.draw(scene)
+        view = place.page.draw(scene)
     except StoreBusy as busy:
         scene.busy.append(str(busy))
-    push(replace(view, runs=() if view.runs == newest_runs(runs) else view.runs))
+    left = replace(view, runs=() if view.runs == newest_runs(runs) else view.runs)
+    push(left)
+    if left != asked:
+        place.show(left)
     if scene.busy:
         notice.caption(f":material/hourglass: Showing the last frame: {markdown(scene.busy[0])}")
     if still_running(runs, view.runs) and live_toggle():

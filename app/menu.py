@@ -1,0 +1,54 @@
+"""The menu: links that carry the view, so that a change of page keeps what is shown and is one step for Back.
+
+Streamlit's own menu drops the query and would leave a bare address between any two pages in the browser's history.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.navigation.page import Page as Address
+
+from .pages import PAGES, Page
+from .view import View, to_params
+
+__all__ = ["Menu", "menu"]
+
+
+@dataclass(frozen=True)
+class Menu:
+    """Where the reader is, and the place of the links."""
+
+    page: Page
+    addresses: tuple[Address, ...]
+    place: DeltaGenerator
+
+    def show(self, view: View) -> None:
+        """Draw the links, or draw them again with a changed view."""
+        with self.place.container(gap=None):
+            for address in self.addresses:
+                st.page_link(address, query_params=to_params(view), width="stretch")
+
+
+def menu(first: str) -> Menu:
+    """Tell Streamlit the pages, `first` behind the bare address, and find out which one is asked for."""
+    addresses = tuple(_address(page, page.name == first) for page in PAGES)
+    asked = st.navigation(list(addresses), position="hidden")
+    asked.run()
+    page = next(page for page, address in zip(PAGES, addresses, strict=True) if address == asked)
+    return Menu(page, addresses, st.sidebar.empty())
+
+
+def _address(page: Page, default: bool) -> Address:
+    return st.Page(_nothing(page.name), title=page.title, icon=page.icon, url_path=page.name, default=default)
+
+
+def _nothing(name: str) -> Callable[[], None]:
+    """A page for Streamlit that draws nothing: the entry script does. Streamlit tells pages apart by this name."""
+
+    def page() -> None:
+        pass
+
+    page.__name__ = name
+    return page
