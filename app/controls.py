@@ -19,7 +19,7 @@ def metric_controls(scene: Scene, view: View) -> View:
     if sites.empty:
         return view
     view = _stack(view, [str(stack) for stack in sites["stack"].unique()])
-    sites = _in_order(sites[sites["stack"] == view.stack], scene.metrics())
+    sites = sites[sites["stack"] == view.stack].sort_values("title", key=lambda titles: titles.str.casefold())
     left, right = st.columns(2)
     with left:
         metric = pick("metric", "Metric", _titles(sites), view.metric)
@@ -37,14 +37,8 @@ def _stack(view: View, stacks: list[str]) -> View:
     return replace(view, stack=pick("stack", "Stack", labels(stacks), view.stack))
 
 
-def _in_order(sites: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """The rows in the order in which the metrics were registered; those without a description last."""
-    place = {name: nth for nth, name in enumerate(metrics["name"])}
-    return sites.sort_values("metric", key=lambda names: names.map(place).fillna(len(place)), kind="stable")
-
-
 def _titles(sites: pd.DataFrame) -> dict[str, str]:
-    """Metric -> label, in the order of the table of metrics."""
+    """Metric -> label, in the order of the rows."""
     pairs = sites.drop_duplicates("metric")
     names = [str(name) for name in pairs["metric"]]
     titles = [short(t) if isinstance(t, str) and t else short(n) for n, t in zip(names, pairs["title"], strict=True)]

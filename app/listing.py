@@ -21,7 +21,7 @@ LENGTHS = ("steps", "max_steps", "total_steps", "num_steps")
 
 
 def listing(runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `run_table`, oldest first, as the table on screen, newest first."""
+    """Rows of `run_table`, oldest first, as the table on screen, newest first, without columns that hold nothing."""
     frame = runs.iloc[::-1]
     table = pd.DataFrame(
         {
@@ -42,7 +42,7 @@ def listing(runs: pd.DataFrame) -> pd.DataFrame:
             "Started (UTC)": frame["started_at"].to_numpy(),
         }
     )
-    return table.reset_index(drop=True)
+    return table.dropna(axis="columns", how="all").reset_index(drop=True)
 
 
 def coloured(table: pd.DataFrame) -> Styler:

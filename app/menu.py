@@ -26,7 +26,7 @@ class Menu:
 
     def show(self, view: View) -> None:
         """Draw the links, or draw them again with a changed view."""
-        with self.place.container(gap=None):
+        with self.place.container(gap="xxsmall"):
             for address in self.addresses:
                 st.page_link(address, query_params=to_params(view), width="stretch")
 

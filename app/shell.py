@@ -16,7 +16,7 @@ from .live import follow, still_running
 from .menu import Menu, menu
 from .scene import Scene, revision
 from .sidebar import live_toggle, newest_runs, sidebar
-from .style import ICON, PAGE_STYLE
+from .style import ICON, LOGO, PAGE_STYLE
 from .text import markdown
 from .theme import DARK, LIGHT
 from .url import pull, push
@@ -29,6 +29,7 @@ __all__ = ["shell"]
 def shell(first: str = "runs") -> None:
     """Draw the dashboard; `first` names the page that a bare address opens."""
     st.set_page_config(page_title="depthscope", page_icon=ICON, layout="wide")
+    st.logo(LOGO, size="large")
     st.html(PAGE_STYLE)
     place = menu(first)
     view = pull(place.page.name)

@@ -1,5 +1,6 @@
 """The choices that hold on every page: which runs, which batch, what the axes count."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pandas as pd
@@ -7,7 +8,7 @@ import streamlit as st
 
 from .style import chip_style
 from .text import labels
-from .theme import strategy_style
+from .theme import in_order, strategy_style
 from .url import WIDGET
 from .view import PHASE_WISHES, SCALES, X_AXES, View
 from .widgets import choice, remember
@@ -25,11 +26,17 @@ PHASE_HELP = (
 
 def newest_runs(runs: pd.DataFrame) -> tuple[str, ...]:
     """The runs on screen before anyone has chosen; `runs` is oldest first."""
-    return tuple(str(run) for run in runs["run"].iloc[-NEWEST:])
+    return _shown(runs, runs["run"].iloc[-NEWEST:])
+
+
+def _shown(runs: pd.DataFrame, chosen: Iterable[str]) -> tuple[str, ...]:
+    """The chosen runs in the order in which every legend lists them."""
+    rows = runs[runs["run"].isin(list(chosen))]
+    return tuple(in_order(zip(rows["run"], rows["strategy"].fillna(""), strict=True)))
 
 
 def sidebar(view: View, runs: pd.DataFrame) -> View:
-    """Draw the sidebar; the view with its choices made and its runs named, in the order of `runs`."""
+    """Draw the sidebar; the view with its choices made and its runs named, in the order of the legends."""
     with st.sidebar:
         chosen = _runs(view, runs)
         x = choice("x", "Horizontal axis", X_AXES, view.x)
@@ -50,7 +57,7 @@ def _runs(view: View, runs: pd.DataFrame) -> tuple[str, ...]:
     st.html(chip_style([strategy_style(strategies[run]).colour for run in chosen]))
     if len(names) > len(chosen):
         st.caption(f"{len(chosen)} of {len(names):,} runs")
-    return tuple(run for run in names if run in set(chosen))
+    return _shown(runs, chosen)
 
 
 def _follow_newest(newest: tuple[str, ...]) -> None:

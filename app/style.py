@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-__all__ = ["ICON", "PAGE_STYLE", "THEME", "chip_style"]
+__all__ = ["ICON", "LOGO", "PAGE_STYLE", "THEME", "chip_style"]
 
 THEME = {
     "theme.light.primaryColor": "#0072B2",
@@ -21,6 +21,14 @@ ICON = (
     '<path d="M3 12.5 6 9.5 9 8 13 3.5" fill="none" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>'
 )
 """The browser tab's picture, drawn here: Streamlit fetches its own icons for it from the network."""
+
+LOGO = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 132 24" height="24">'
+    '<g transform="translate(1 3.5) scale(1.06)">' + ICON[ICON.index("<rect") : ICON.index("</svg>")] + "</g>"
+    '<text x="26" y="17.5" font-family="sans-serif" font-size="16.5" font-weight="600" fill="#7d8494">depthscope</text>'
+    "</svg>"
+)
+"""A grey that reads on either ground: an image does not follow the theme."""
 
 PAGE_STYLE = """<style>
 .stMainBlockContainer { padding: 3.6rem 3rem 3rem; }

@@ -6,12 +6,24 @@ share its colour and differ by dash, so that seeds read as a family.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-__all__ = ["DARK", "DASHES", "LIGHT", "NONFINITE", "THEMES", "Style", "Theme", "run_styles", "strategy_style", "tint"]
+__all__ = [
+    "DARK",
+    "DASHES",
+    "LIGHT",
+    "NONFINITE",
+    "THEMES",
+    "Style",
+    "Theme",
+    "in_order",
+    "run_styles",
+    "strategy_style",
+    "tint",
+]
 
 KNOWN = {
     "pre": ("#0072B2", "circle"),
@@ -118,6 +130,12 @@ def strategy_style(strategy: object) -> Style:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
         colour, marker = OTHERS[digest[0] % len(OTHERS)], MARKERS[digest[1] % len(MARKERS)]
     return Style(colour, "solid", marker)
+
+
+def in_order(runs: Iterable[tuple[str, str]]) -> list[str]:
+    """Runs in the order of the legends: known strategies as listed above, then the others by name, seeds together."""
+    rank = {name: nth for nth, name in enumerate(KNOWN)}
+    return [run for run, strategy in sorted(runs, key=lambda pair: (rank.get(pair[1], len(rank)), pair[1], pair[0]))]
 
 
 def run_styles(runs: Sequence[tuple[str, str]]) -> dict[str, Style]:

@@ -1,11 +1,12 @@
 """Axes: what the horizontal one counts, when the vertical one is logarithmic, and what that hides."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Axis", "horizontal", "is_log", "joined", "missing_note", "value_axis"]
+__all__ = ["Axis", "axis_range", "horizontal", "is_log", "joined", "missing_note", "value_axis"]
 
 LOG_RATIO = 10**1.5
 """Values that span more than this are read on a log axis: below it a linear one shows the shape better."""
@@ -36,9 +37,7 @@ def horizontal(x: str, largest: float) -> Axis:
 
 def is_log(scale: str, values: Iterable[Sequence[float]]) -> bool:
     """Whether values are drawn on a log axis; `scale` is 'log', 'linear' or 'auto'."""
-    parts = [np.asarray(v, dtype=np.float64) for v in values]
-    flat = np.concatenate(parts) if parts else np.empty(0)
-    flat = flat[np.isfinite(flat)]
+    flat = _finite(values)
     if scale == "linear" or not (flat > 0).any():
         return False
     if scale == "log":
@@ -46,16 +45,45 @@ def is_log(scale: str, values: Iterable[Sequence[float]]) -> bool:
     return bool((flat > 0).all() and flat.max() / flat.min() > LOG_RATIO)
 
 
-def value_axis(values: Iterable[Sequence[float]], log: bool) -> dict[str, object]:
-    """Plotly's settings of a value axis: on few decades ticks at 1, 2 and 5, on many the decades."""
-    if not log:
-        return {"type": "linear"}
+def axis_range(
+    core: Iterable[Sequence[float]], every: Iterable[Sequence[float]], log: bool
+) -> tuple[float, float] | None:
+    """The span of the finite values of `core`, a little wider, where `every` would more than double it; else None."""
+    inner, outer = _span(core, log), _span(every, log)
+    if inner is None or outer is None:
+        return None
+    width = inner[1] - inner[0]
+    if outer[1] - outer[0] <= 2 * width + (0.5 if log else 1e-300):
+        return None
+    pad = 0.06 * width or (0.1 if log else 0.1 * abs(inner[1]) or 1.0)
+    low, high = inner[0] - pad, inner[1] + pad
+    return (10**low, 10**high) if log else (low, high)
+
+
+def _span(values: Iterable[Sequence[float]], log: bool) -> tuple[float, float] | None:
+    """Smallest and largest finite value; their logarithms on a log axis, where only positive ones count."""
+    flat = _finite(values)
+    flat = np.log10(flat[flat > 0]) if log else flat
+    return (float(flat.min()), float(flat.max())) if len(flat) else None
+
+
+def _finite(values: Iterable[Sequence[float]]) -> np.ndarray:
     parts = [np.asarray(v, dtype=np.float64) for v in values]
     flat = np.concatenate(parts) if parts else np.empty(0)
-    flat = flat[np.isfinite(flat) & (flat > 0)]
-    few = len(flat) > 0 and flat.max() / flat.min() < 10**FEW_DECADES
+    return flat[np.isfinite(flat)]
+
+
+def value_axis(
+    values: Iterable[Sequence[float]], log: bool, ends: tuple[float, float] | None = None
+) -> dict[str, object]:
+    """Plotly's settings of a value axis: on few decades ticks at 1, 2 and 5, on many the decades."""
+    if not log:
+        return {"type": "linear", "range": ends}
+    span = _span(values, log)
+    few = span is not None and span[1] - span[0] < FEW_DECADES
+    axis: dict[str, object] = {"type": "log", "range": ends and [math.log10(end) for end in ends]}
     # With a format Plotly labels the ticks between decades in full: 20, not a small 2.
-    return {"type": "log", "dtick": "D2", "tickformat": "~g"} if few else {"type": "log", "dtick": 1}
+    return {**axis, "dtick": "D2", "tickformat": "~g"} if few else {**axis, "dtick": 1}
 
 
 def missing_note(nonfinite: int, hidden: int) -> str:

@@ -11,8 +11,7 @@ from depthscope.store import Store, depth_profile
 from ..text import quantity, site_words
 from ..theme import Theme, run_styles
 from ..view import View
-from .axes import joined
-from .frames import batch_note, compared_phase, described, numbers, rows_of, strategy_of
+from .frames import compared_phase, described, measured, moment, numbers, rows_of, strategy_of
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
 from .record import Figure
 
@@ -22,7 +21,6 @@ __all__ = [
     "depth_profile_info",
     "profile_query",
     "profiles_query",
-    "step_note",
 ]
 
 
@@ -48,7 +46,7 @@ def _profile(store: Store, view: View, metric: str, site: str, phase: str) -> pd
 def depth_profile_info(frame: pd.DataFrame, view: View) -> Lines:
     """One line a run, in the view's order."""
     lines = [_line(run, rows) for run, rows in rows_of(frame, view.runs)]
-    return lines_info(lines, "Layer", value_title(frame), view.scale, joined(batch_note(frame), step_note(frame)))
+    return lines_info(lines, "Layer", value_title(frame), view.scale, measured(moment(frame)), first=1)
 
 
 def _line(run: str, rows: pd.DataFrame) -> Line:
@@ -62,14 +60,6 @@ def value_title(frame: pd.DataFrame) -> str:
         return ""
     first = frame.iloc[0]
     return quantity(f"{first['title']}, {site_words(first['site'])}", first["unit"])
-
-
-def step_note(frame: pd.DataFrame) -> str:
-    """At which steps the rows were sampled, as a sentence."""
-    if frame.empty:
-        return ""
-    first, last = int(frame["step"].min()), int(frame["step"].max())
-    return f"Step {first:,}." if first == last else f"Runs are at different steps, {first:,} to {last:,}."
 
 
 def depth_profile_figure(info: Lines, theme: Theme) -> go.Figure:

@@ -7,7 +7,17 @@ import pandas as pd
 
 from ..text import phase_words
 
-__all__ = ["batch_note", "compared_phase", "described", "followed_phase", "numbers", "rows_of", "strategy_of"]
+__all__ = [
+    "batch",
+    "compared_phase",
+    "described",
+    "followed_phase",
+    "measured",
+    "moment",
+    "numbers",
+    "rows_of",
+    "strategy_of",
+]
 
 Fetch = Callable[[str], pd.DataFrame]
 
@@ -53,10 +63,23 @@ def described(frame: pd.DataFrame, metric: str, metrics: pd.DataFrame) -> pd.Dat
     return frame.assign(metric=metric, title=title, unit=unit or "")
 
 
-def batch_note(frame: pd.DataFrame) -> str:
-    """Which batch the rows of a frame were measured on, as a sentence."""
-    phases = sorted(set(frame["phase"])) if "phase" in frame and len(frame) else []
-    return f"Measured on {' and '.join(phase_words(p) for p in phases)}." if phases else ""
+def batch(frame: pd.DataFrame) -> str:
+    """Which batch the rows were measured on: 'training batches'; '' without rows."""
+    return " and ".join(phase_words(phase) for phase in sorted(set(frame["phase"]))) if len(frame) else ""
+
+
+def moment(frame: pd.DataFrame) -> str:
+    """The batch and the step of rows that belong to one moment: 'the held-out probe batch at step 40', or ''."""
+    if frame.empty:
+        return ""
+    first, last = int(frame["step"].min()), int(frame["step"].max())
+    when = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}, which differ between runs"
+    return f"{batch(frame)} at {when}"
+
+
+def measured(words: str) -> str:
+    """A sentence of `batch` or `moment`."""
+    return f"Measured on {words}." if words else ""
 
 
 def rows_of(frame: pd.DataFrame, runs: Iterable[str]) -> list[tuple[str, pd.DataFrame]]:

@@ -10,7 +10,7 @@ from ..theme import DASHES, Style, Theme
 from ..view import View
 from .axes import horizontal
 from .depth_profile import value_title
-from .frames import batch_note, described, followed_phase, numbers
+from .frames import batch, described, followed_phase, measured, numbers
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
 from .record import Figure
 
@@ -46,7 +46,7 @@ def layer_series_info(frame: pd.DataFrame, view: View) -> Lines:
     axis = horizontal(view.x, float(frame["x"].max()) if len(frame) else 0.0)
     groups = frame.astype({"layer": int}).sort_values(["layer", "x"]).groupby("layer") if len(frame) else ()
     lines = [_line(f"layer {layer}", rows, axis.divisor) for layer, rows in groups]
-    return lines_info(lines, axis.title, value_title(frame), view.scale, batch_note(frame))
+    return lines_info(lines, axis.title, value_title(frame), view.scale, measured(batch(frame)))
 
 
 def _line(label: str, rows: pd.DataFrame, divisor: float) -> Line:

@@ -1,52 +1,23 @@
 """One metric over layers and steps as a heatmap: when something starts, and at which depth.
 
 The cell is the largest value of its bucket of steps, so a spike of one step survives. Colours span the 1st to 99th
-percentile, so that one outlier does not flatten the rest. NaN and Inf get a colour of their own and are counted.
+percentile of the blocks, so that neither an outlier nor a tiny embedding flattens the rest. NaN and Inf get a colour
+of their own and are counted.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from depthscope.store import Store, layer_step, sampled_steps
 
-from ..text import plotly as safe
-from ..theme import NONFINITE, Theme
 from ..view import View
 from .axes import horizontal, is_log, joined
-from .blank import blank_figure
 from .depth_profile import value_title
-from .frames import batch_note, described, followed_phase
+from .frames import batch, described, followed_phase, measured
+from .heat import Heat, heat_alt, heat_figure, heat_table
 from .record import Figure
 
-__all__ = ["LAYER_STEP", "Heat", "layer_step_figure", "layer_step_info"]
-
-
-@dataclass(frozen=True)
-class Heat:
-    """A layer x step picture. `values[i][j]` belongs to `layers[i]` at `x[j]`; None is "not measured"."""
-
-    x: tuple[float, ...] = ()
-    layers: tuple[int, ...] = ()
-    values: tuple[tuple[float | None, ...], ...] = ()
-    x_title: str = ""
-    value_title: str = ""
-    log: bool = False
-    low: float = 0.0
-    """Value at the bottom of the colour range."""
-    high: float = 1.0
-    nonfinite: int = 0
-    marked_x: float | None = None
-    """Where the reader stands in time, in units of `x`."""
-    marked_layers: tuple[int, ...] = ()
-    note: str = ""
-
-    @property
-    def empty(self) -> bool:
-        """No cell at all."""
-        return not self.values
+__all__ = ["LAYER_STEP", "layer_step_info"]
 
 
 def layer_step_query(store: Store, view: View) -> pd.DataFrame:
@@ -79,8 +50,9 @@ def layer_step_info(frame: pd.DataFrame, view: View) -> Heat:
     present = _pivot(frame.assign(high=1.0)).notna()
     cells = table.to_numpy(dtype=np.float64)
     finite = cells[np.isfinite(cells)]
-    log = is_log(view.scale, [finite])
-    low, high = _colour_range(finite[finite > 0] if log else finite)
+    core = _core(cells, table.index.to_numpy())
+    log = is_log(view.scale, [core.tolist()])
+    low, high = _colour_range(core[core > 0] if log else core)
     nonfinite = int((present.to_numpy() & ~np.isfinite(cells)).sum())
     hidden = int((finite <= 0).sum()) if log else 0
     outside = int(((finite < low) | (finite > high)).sum()) - hidden
@@ -99,8 +71,15 @@ def layer_step_info(frame: pd.DataFrame, view: View) -> Heat:
         nonfinite=nonfinite,
         marked_x=_marked(frame, view.step, axis.divisor),
         marked_layers=view.layers,
-        note=joined(batch_note(frame), _note(nonfinite, outside, hidden)),
+        note=joined(measured(batch(frame)), _note(nonfinite, outside, hidden)),
     )
+
+
+def _core(cells: np.ndarray, layers: np.ndarray) -> np.ndarray:
+    """The finite values of the blocks, which set the colours; those of layer 0 only where there is nothing else."""
+    blocks = cells[layers >= 1]
+    chosen = blocks if np.isfinite(blocks).any() else cells
+    return np.asarray(chosen[np.isfinite(chosen)])
 
 
 def _pivot(frame: pd.DataFrame) -> pd.DataFrame:
@@ -126,7 +105,7 @@ def _note(nonfinite: int, outside: int, hidden: int) -> str:
     if nonfinite:
         told.append(f"{nonfinite:,} {_cells(nonfinite)} NaN or Inf (red).")
     if outside:
-        told.append(f"{outside:,} {_cells(outside)} beyond the colour range (1st to 99th percentile).")
+        told.append(f"{outside:,} {_cells(outside)} beyond the colour range (1st to 99th percentile of the blocks).")
     if hidden:
         told.append(f"{hidden:,} {_cells(hidden)} at or below zero, which a log scale leaves blank.")
     return joined(*told)
@@ -134,114 +113,6 @@ def _note(nonfinite: int, outside: int, hidden: int) -> str:
 
 def _cells(count: int) -> str:
     return "cell is" if count == 1 else "cells are"
-
-
-def layer_step_figure(info: Heat, theme: Theme) -> go.Figure:
-    """Heatmap with the deepest layer on top, as the network is drawn."""
-    if info.empty:
-        return blank_figure("This run has no values of this metric here yet.", theme)
-    cells = np.array([[np.nan if v is None else v for v in row] for row in info.values], dtype=np.float64)
-    figure = go.Figure(_heatmap(info, cells))
-    if info.nonfinite:
-        figure.add_trace(_broken(info))
-    figure.update_layout(
-        template=theme.template,
-        height=460,
-        margin={"t": 12},
-        xaxis={"title": {"text": safe(info.x_title, 80)}, "showgrid": False},
-        yaxis={"title": {"text": "Layer"}, "tickformat": "d", "showgrid": False},
-        shapes=_marks(info, theme),
-    )
-    return figure
-
-
-def _heatmap(info: Heat, cells: np.ndarray) -> go.Heatmap:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.log10(np.where(cells > 0, cells, np.nan)) if info.log else cells
-    ends = (np.log10(info.low), np.log10(info.high)) if info.log else (info.low, info.high)
-    return go.Heatmap(
-        x=np.asarray(info.x, dtype=np.float64),
-        y=np.asarray(info.layers, dtype=np.int32),
-        z=np.where(np.isfinite(z), z, np.nan).astype(np.float32),
-        customdata=cells.astype(np.float32) if info.log else None,
-        zmin=ends[0],
-        zmax=ends[1],
-        colorscale="Viridis",
-        hoverongaps=False,
-        name="",
-        hovertemplate="layer %{y}, %{x:,}<br><b>%{" + ("customdata" if info.log else "z") + ":.4g}</b>",
-        colorbar=_colourbar(info),
-    )
-
-
-def _colourbar(info: Heat) -> dict[str, object]:
-    bar: dict[str, object] = {
-        "title": {"text": safe(info.value_title, 80), "side": "right", "font": {"size": 13}},
-        "thickness": 14,
-        "tickfont": {"size": 11},
-        "outlinewidth": 0,
-        "len": 1,
-    }
-    if info.log:
-        ticks = _log_ticks(info.low, info.high)
-        bar |= {"tickvals": [float(np.log10(t)) for t in ticks], "ticktext": [f"{t:.3g}" for t in ticks]}
-    return bar
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Ticks a reader expects on a log scale: decades, or 1-2-5 where there are few decades."""
-    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    steps = (1.0,) if len(decades) > 5 else (1.0, 2.0, 5.0)
-    every = max(1, round(len(decades) / 8)) if len(steps) == 1 else 1
-    ticks = [float(s * 10.0**d) for d in decades[::every] for s in steps if low <= s * 10.0**d <= high]
-    return ticks or [low, high]
-
-
-def _broken(info: Heat) -> go.Heatmap:
-    mask = [[None if v is None or np.isfinite(v) else 1.0 for v in row] for row in info.values]
-    return go.Heatmap(
-        x=np.asarray(info.x, dtype=np.float64),
-        y=np.asarray(info.layers, dtype=np.int32),
-        z=np.array(mask, dtype=np.float32),
-        colorscale=[[0, NONFINITE], [1, NONFINITE]],
-        showscale=False,
-        hoverongaps=False,
-        name="",
-        hovertemplate="layer %{y}, %{x:,}<br><b>NaN or Inf</b>",
-    )
-
-
-def _marks(info: Heat, theme: Theme) -> list[dict[str, object]]:
-    """The chosen step as a vertical line, the chosen layers as ticks at both ends of their row."""
-    line = {"color": theme.text, "width": 1.5, "dash": "dot"}
-    marks: list[dict[str, object]] = []
-    if info.marked_x is not None:
-        marks.append(
-            {"type": "line", "x0": info.marked_x, "x1": info.marked_x, "yref": "paper", "y0": 0, "y1": 1, "line": line}
-        )
-    for layer in info.marked_layers:
-        marks.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": layer, "y1": layer, "line": line})
-    return marks
-
-
-def layer_step_table(info: Heat) -> pd.DataFrame:
-    """One row a cell that was measured; Heat is the largest value of the cell."""
-    rows = [
-        (x, layer, value)
-        for layer, row in zip(info.layers, info.values, strict=True)
-        for x, value in zip(info.x, row, strict=True)
-        if value is not None
-    ]
-    return pd.DataFrame(rows, columns=[info.x_title or "x", "Layer", info.value_title or "value"])
-
-
-def layer_step_alt(info: Heat) -> str:
-    """One sentence for readers who cannot see the picture."""
-    if info.empty:
-        return "Layer by step heatmap: nothing to show yet."
-    bad = f", {info.nonfinite} cells NaN or Inf" if info.nonfinite else ""
-    size = f"{len(info.layers)} layers by {len(info.x)} steps"
-    return f"Heatmap of {info.value_title}, {size}, {info.low:.3g} to {info.high:.3g}{bad}."
 
 
 LAYER_STEP = Figure(
@@ -252,8 +123,8 @@ LAYER_STEP = Figure(
     reads=("runs", "run", "metric", "site", "stack", "phase", "x"),
     query=layer_step_query,
     info=layer_step_info,
-    draw=layer_step_figure,
-    table=layer_step_table,
-    alt=layer_step_alt,
+    draw=heat_figure,
+    table=heat_table,
+    alt=heat_alt,
     one_run=True,
 )

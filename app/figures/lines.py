@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 
 from ..text import plotly as safe
 from ..theme import NONFINITE, Style, Theme, tint
-from .axes import is_log, joined, missing_note, value_axis
+from .axes import axis_range, is_log, joined, missing_note, value_axis
 from .blank import blank_figure
 
-__all__ = ["Line", "Lines", "add_lines", "lines_alt", "lines_figure", "lines_info", "lines_table"]
+__all__ = ["Line", "Lines", "add_lines", "lines_alt", "lines_axis", "lines_figure", "lines_info", "lines_table"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Lines:
     y_title: str = ""
     log: bool = False
     note: str = ""
+    y_range: tuple[float, float] | None = None
+    """Ends of the value axis where some values would squeeze the others; None: all of them fit."""
 
     @property
     def empty(self) -> bool:
@@ -56,12 +58,20 @@ class Lines:
         return not self.lines
 
 
-def lines_info(lines: Sequence[Line], x_title: str, y_title: str, scale: str, note: str = "") -> Lines:
-    """Lines with the choice of a log axis made and what it hides counted in the note."""
-    log = is_log(scale, [line.y for line in lines])
+def lines_info(
+    lines: Sequence[Line], x_title: str, y_title: str, scale: str, note: str = "", first: float | None = None
+) -> Lines:
+    """Lines with the choice of a log axis made and what the axis hides counted in the note.
+
+    Values before position `first` (the embedding, tiny beside the blocks) have no say in the scale or the range.
+    """
+    core = [[y for x, y in zip(line.x, line.y, strict=True) if first is None or x >= first] for line in lines]
+    log = is_log(scale, core)
+    y_range = axis_range(core, [line.y for line in lines], log)
     nonfinite = sum(len(line.nonfinite) for line in lines)
     hidden = sum(1 for line in lines for y in line.y if log and y <= 0)
-    return Lines(tuple(lines), x_title, y_title, log, joined(note, missing_note(nonfinite, hidden)))
+    beyond = "" if y_range is None else f"Values before {x_title.lower()} {first:g} lie outside the axis."
+    return Lines(tuple(lines), x_title, y_title, log, joined(note, beyond, missing_note(nonfinite, hidden)), y_range)
 
 
 def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, markers: bool, nothing: str) -> go.Figure:
@@ -76,10 +86,15 @@ def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, mark
         template=theme.template,
         hovermode="x unified",
         xaxis={"title": {"text": safe(info.x_title, 80)}},
-        yaxis={"title": {"text": safe(info.y_title, 80)}, **value_axis([line.y for line in info.lines], info.log)},
+        yaxis={"title": {"text": safe(info.y_title, 80)}, **lines_axis(info)},
         showlegend=True,
     )
     return figure
+
+
+def lines_axis(info: Lines) -> dict[str, object]:
+    """Plotly's settings of the value axis."""
+    return value_axis([info.y_range] if info.y_range else [line.y for line in info.lines], info.log, info.y_range)
 
 
 def add_lines(

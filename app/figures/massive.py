@@ -8,8 +8,7 @@ from depthscope.store import Store, sampled_steps
 from ..theme import Theme
 from ..view import View
 from .axes import joined
-from .depth_profile import step_note
-from .frames import batch_note, compared_phase, numbers, rows_of, strategy_of
+from .frames import compared_phase, measured, moment, numbers, rows_of, strategy_of
 from .lines import Line, lines_info
 from .panels import Panels, panels_alt, panels_figure, panels_table
 from .record import Figure
@@ -58,8 +57,8 @@ def massive_info(frame: pd.DataFrame, view: View) -> Panels:
     panels = []
     for column, title in SHOWN:
         lines = [_line(run, rows, column) for run, rows in rows_of(frame, view.runs)]
-        panels.append(lines_info(lines, "Layer", title, view.scale))
-    return Panels(tuple(p for p in panels if not p.empty), joined(_rule(frame), batch_note(frame), step_note(frame)))
+        panels.append(lines_info(lines, "Layer", title, view.scale, first=1))
+    return Panels(tuple(p for p in panels if not p.empty), joined(_rule(frame), measured(moment(frame))))
 
 
 def _line(run: str, rows: pd.DataFrame, column: str) -> Line:

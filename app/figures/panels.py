@@ -8,9 +8,8 @@ from plotly.subplots import make_subplots
 
 from ..text import plotly as safe
 from ..theme import Theme, run_styles
-from .axes import value_axis
 from .blank import blank_figure
-from .lines import Lines, add_lines, lines_table
+from .lines import Lines, add_lines, lines_axis, lines_table
 
 __all__ = ["Panels", "panels_alt", "panels_figure", "panels_table"]
 
@@ -43,7 +42,7 @@ def panels_figure(info: Panels, theme: Theme, nothing: str) -> go.Figure:
         named |= {line.label for line in new}
         figure.update_yaxes(
             title_text=safe(panel.y_title, 80),
-            **value_axis([line.y for line in panel.lines], panel.log),
+            **lines_axis(panel),
             col=number,
         )
         figure.update_xaxes(

@@ -1,19 +1,20 @@
 """What depth does under each strategy: the stream, the gradients, and how much each block changes its input."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from depthscope.store import Store
 
-from ..text import phase_words
 from ..theme import Theme
 from ..view import View
-from .axes import joined
-from .depth_profile import depth_profile_info, profiles_query, step_note
+from .depth_profile import depth_profile_info, profiles_query
+from .frames import measured, moment
 from .panels import Panels, panels_alt, panels_figure, panels_table
 from .record import Figure
 
-__all__ = ["STRATEGY_PROFILES", "strategy_profiles_figure", "strategy_profiles_info"]
+__all__ = ["STRATEGY_PROFILES", "moments", "strategy_profiles_figure", "strategy_profiles_info"]
 
 SHOWN = (("variance", "resid_post"), ("param_grad_norm", "block"), ("block_influence", "block"))
 
@@ -27,17 +28,16 @@ def strategy_profiles_info(frame: pd.DataFrame, view: View) -> Panels:
     """One panel a metric that has values."""
     parts = [frame[(frame["metric"] == metric) & (frame["site"] == site)] for metric, site in SHOWN]
     panels = [depth_profile_info(part, view) for part in parts]
-    note = joined(_batches([p for p in parts if len(p)]), step_note(frame))
-    return Panels(tuple(panel for panel in panels if not panel.empty), note)
+    return Panels(tuple(panel for panel in panels if not panel.empty), moments([part for part in parts if len(part)]))
 
 
-def _batches(parts: list[pd.DataFrame]) -> str:
-    """Which panel was measured on which batch; one sentence where they agree."""
-    said = [(str(part["title"].iloc[0]), phase_words(part["phase"].iloc[0])) for part in parts]
-    batches = list(dict.fromkeys(phase for _, phase in said))
-    if len(batches) == 1:
-        return f"Measured on {batches[0]}."
-    return " ".join(f"{', '.join(title for title, phase in said if phase == batch)}: {batch}." for batch in batches)
+def moments(parts: Sequence[pd.DataFrame]) -> str:
+    """What was measured on which batch at which step; one sentence where all parts agree."""
+    said = [(str(part["title"].iloc[0]), moment(part)) for part in parts]
+    different = list(dict.fromkeys(words for _, words in said))
+    if len(different) <= 1:
+        return measured("".join(different))
+    return " ".join(f"{', '.join(title for title, own in said if own == words)}: {words}." for words in different)
 
 
 def strategy_profiles_figure(info: Panels, theme: Theme) -> go.Figure:

@@ -8,11 +8,11 @@ import pandas as pd
 from depthscope.store import Store, run_table
 
 from ..view import View
-from .axes import joined
-from .depth_profile import profiles_query, step_note
+from .depth_profile import profiles_query
 from .fits import Growth, growth, half_depth_ratio
 from .frames import numbers, rows_of, strategy_of
 from .record import Table
+from .strategy_profiles import moments
 
 __all__ = ["SUMMARY", "Row", "Summary", "summary_info", "summary_table"]
 
@@ -56,7 +56,9 @@ def summary_query(store: Store, view: View) -> pd.DataFrame:
 
 def summary_info(frame: pd.DataFrame, view: View) -> Summary:
     """One row a run that has any profile."""
-    return Summary(tuple(_row(run, rows) for run, rows in rows_of(frame, view.runs)), joined(step_note(frame)))
+    parts = [frame[frame["metric"] == metric] for metric, _ in READ]
+    note = moments([part for part in parts if len(part)])
+    return Summary(tuple(_row(run, rows) for run, rows in rows_of(frame, view.runs)), note)
 
 
 def _row(run: str, rows: pd.DataFrame) -> Row:

@@ -42,17 +42,16 @@ def runs(scene: Scene) -> View:
         column_config=dict(COLUMNS),
         on_select="rerun",
         selection_mode="multi-row",
+        placeholder="–",
         alt="Table of runs",
     )
     names = [str(run) for run in scene.runs["run"]][::-1]  # as in `listing`, whose names may be shortened
     chosen = [names[row] for row in event["selection"]["rows"] if row < len(names)]
-    st.button(
-        f"Show only the {len(chosen)} selected" if chosen else "Tick rows to choose what the charts show",
-        disabled=not chosen,
-        icon=":material/filter_alt:",
-        on_click=_show_only,
-        args=(chosen,),
-    )
+    if chosen:
+        words = f"Show only the {len(chosen)} selected"
+        st.button(words, icon=":material/filter_alt:", on_click=_show_only, args=(chosen,))
+    else:
+        st.caption("Tick rows to choose the runs that the charts show.")
     chart(scene, FIGURES["loss"], scene.view)
     return scene.view
 

@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
+from synthetic import make_store
 
-from depthscope.app import dashboard
+from depthscope.app import dashboard, recorded
 from depthscope.app.commands import dashboard as command
 from depthscope.app.commands import demo
 from depthscope.app.guard import Guard, host_name
 from depthscope.app.recorded import recorded_store
-from depthscope.store import NotAStore, RunInfo, StoreMissing, open_run
+from depthscope.store import NotAStore, RunInfo, StoreMissing, export_runs, open_run, open_store, run_table
 
 
 @pytest.fixture
@@ -287,6 +288,76 @@ class TestDemo:
         monkeypatch.setattr(demo, "server_process", FakeServer)
         assert demo.beside_dashboard(lambda console: status, tmp_path, dashboard=True) == status
         assert bool(waited) is waits
+
+    def test_a_folder_that_is_no_store_is_refused_first(self, tmp_path, monkeypatch):
+        (tmp_path / "thesis.tex").touch()
+        monkeypatch.setattr(demo, "served", lambda *_: pytest.fail("served"))
+        with pytest.raises(NotAStore):
+            demo.beside_dashboard(lambda console: pytest.fail("trained"), tmp_path, dashboard=True)
+
+    def test_ctrl_c_while_training_leaves_a_readable_store_and_no_server(self, tmp_path):
+        arguments = [
+            "demo",
+            "--strategies",
+            "pre",
+            "--layers",
+            "2",
+            "--steps",
+            "100000",
+            "--store",
+            str(tmp_path / "s"),
+        ]
+        command = [sys.executable, "-m", "depthscope.app", *arguments]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: trained(tmp_path / "s") or process.poll() is not None, 120)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        url = re.search(r"http://127\.0\.0\.1:\d+", errors)
+        assert process.returncode == 130 and "Traceback" not in errors and url and not dashboard.is_up(url[0])
+        assert trained(tmp_path / "s") > 0
+
+
+def trained(store: Path) -> int:
+    """Number of steps in a store; 0 while there is none."""
+    try:
+        return len(open_store(store).steps())
+    except StoreMissing:
+        return 0
+
+
+class TestRecorded:
+    @pytest.fixture
+    def bundles(self, tmp_path, monkeypatch):
+        """Two bundles, and a cache folder of their own."""
+        monkeypatch.setattr(recorded.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path / "cache"))
+        store = make_store(tmp_path / "made", ["pre", "post"], layers=2, steps=2)
+        for run in ("pre-0", "post-1"):
+            export_runs(store, [run], tmp_path / "bundles" / run)
+        return sorted((tmp_path / "bundles").iterdir())
+
+    def test_bundles_become_a_store_once(self, bundles):
+        store = recorded_store(bundles)
+        assert set(run_table(open_store(store))["run"]) == {"pre-0", "post-1"}
+        made = (store / "depthscope.duckdb").stat().st_mtime_ns
+        assert recorded_store(bundles) == store and (store / "depthscope.duckdb").stat().st_mtime_ns == made
+        assert [path.name for path in store.parent.iterdir()] == [store.name]
+
+    def test_other_bundles_are_another_store(self, bundles):
+        assert recorded_store(bundles) != recorded_store(bundles[:1])
+
+    def test_whoever_is_second_takes_what_is_there(self, bundles, monkeypatch):
+        """Two dashboards start at once: the other one finishes while we build."""
+        finished = recorded_store(bundles)
+        shown = iter([False])
+        is_dir = Path.is_dir
+        monkeypatch.setattr(Path, "is_dir", lambda self: next(shown, True) if self == finished else is_dir(self))
+        assert recorded_store(bundles) == finished
+        assert [path.name for path in finished.parent.iterdir()] == [finished.name]
+
+    def test_a_cache_that_cannot_be_written_is_no_obstacle(self, bundles, monkeypatch, tmp_path):
+        monkeypatch.setattr(recorded.platformdirs, "user_cache_dir", lambda *_, **__: "/proc/nowhere")
+        monkeypatch.setattr(recorded.tempfile, "tempdir", str(tmp_path))
+        assert len(run_table(open_store(recorded_store(bundles)))) == 2
 
 
 class FakeServer:

@@ -1,4 +1,4 @@
-from depthscope.app.theme import DASHES, KNOWN, OTHERS, THEMES, run_styles, strategy_style, tint
+from depthscope.app.theme import DASHES, KNOWN, OTHERS, THEMES, in_order, run_styles, strategy_style, tint
 
 
 def test_known_strategies_have_colours_of_their_own():
@@ -24,6 +24,16 @@ def test_runs_of_one_strategy_share_its_colour_and_differ_by_dash():
     styles = run_styles([("a", "pre"), ("b", "post"), ("c", "pre")])
     assert styles["a"].colour == styles["c"].colour != styles["b"].colour
     assert [styles[run].dash for run in "abc"] == [DASHES[0], DASHES[0], DASHES[1]]
+
+
+def test_legends_list_runs_by_strategy():
+    assert in_order([("a", "zz"), ("b1", "post"), ("c", "pre"), ("b0", "post"), ("d", "")]) == [
+        "c",
+        "b0",
+        "b1",
+        "d",
+        "a",
+    ]
 
 
 def test_themes_draw_on_their_own_ground():

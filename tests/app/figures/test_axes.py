@@ -31,7 +31,7 @@ def test_wall_time_has_the_unit_that_reads_best():
 def test_few_decades_have_ticks_between_them():
     assert value_axis([(1.0, 100.0)], log=True)["dtick"] == "D2"
     assert value_axis([(1.0, 1e6)], log=True)["dtick"] == 1
-    assert value_axis([(1.0,)], log=False) == {"type": "linear"}
+    assert value_axis([(1.0,)], log=False) == {"type": "linear", "range": None}
 
 
 def test_what_cannot_be_drawn_is_told():

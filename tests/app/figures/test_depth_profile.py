@@ -31,8 +31,19 @@ def test_one_line_a_run_over_its_layers():
         x_title="Layer",
         y_title="Variance, block output (activation²)",
         log=True,
-        note="Measured on the held-out probe batch. Runs are at different steps, 90 to 100.",
+        note="Measured on the held-out probe batch at steps 90 to 100, which differ between runs.",
     )
+
+
+def test_a_tiny_embedding_does_not_squeeze_the_blocks():
+    info = depth_profile_info(FRAME.assign(value=[100.0, 1e-6, 10.0, 1e-6, 50.0]), View(runs=("a", "b")))
+    assert not info.log  # the blocks span one decade, and on a linear axis the embedding is near enough
+    assert info.y_range is None
+    info = depth_profile_info(FRAME.assign(value=[100.0, 1e-6, 10.0, 1e-6, 50.0]), View(runs=("a", "b"), scale="log"))
+    assert info.y_range is not None and 5 < info.y_range[0] < 10 and 100 < info.y_range[1] < 120
+    assert info.note.endswith("Values before layer 1 lie outside the axis.")
+    low, high = depth_profile_figure(info, DARK).layout.yaxis.range
+    assert 0.5 < low < 1 and 2 < high < 2.1  # powers of ten
 
 
 def test_axes_carry_titles_and_units():

@@ -44,7 +44,7 @@ def test_tables(five):
 
 def test_profiles_at_an_earlier_step(five):
     record = FIGURES["depth_profile"].record(five, View(runs=RUNS, step=25, phase="train"))
-    assert record.note == "Measured on training batches. Step 20."
+    assert record.note == "Measured on training batches at step 20."
 
 
 def test_the_nan_half_of_a_run_is_marked(five):

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from depthscope.app.figures.layer_step import Heat, layer_step_figure, layer_step_info, layer_step_table
+from depthscope.app.figures.heat import Heat, heat_figure, heat_table
+from depthscope.app.figures.layer_step import layer_step_info
 from depthscope.app.theme import LIGHT, NONFINITE
 from depthscope.app.view import View
 
@@ -18,23 +19,23 @@ def heat_frame(cells):
     )
 
 
-FRAME = heat_frame([(0, 0, 1.0), (0, 1, 2.0), (10, 0, 3.0), (10, 1, NAN), (20, 0, INF)])
+FRAME = heat_frame([(0, 1, 1.0), (0, 2, 2.0), (10, 1, 3.0), (10, 2, NAN), (20, 1, INF)])
 
 
 def test_cells_are_kept_apart_from_holes():
-    info = layer_step_info(FRAME, View(runs=("a",), step=15, layers=(1,)))
+    info = layer_step_info(FRAME, View(runs=("a",), step=15, layers=(2,)))
     assert info.x == (0.0, 10.0, 20.0)
-    assert info.layers == (0, 1)
+    assert info.layers == (1, 2)
     assert info.values[0] == (1.0, 3.0, INF)
     assert info.values[1][0] == 2.0 and math.isnan(info.values[1][1]) and info.values[1][2] is None
     assert info.nonfinite == 2
     assert info.note.startswith("Measured on training batches. 2 cells are NaN or Inf (red).")
-    assert (info.marked_x, info.marked_layers) == (10.0, (1,))
+    assert (info.marked_x, info.marked_layers) == (10.0, (2,))
     assert info.value_title == "Kurtosis, block output"
 
 
 def test_nan_and_inf_are_drawn_in_their_own_colour():
-    figure = layer_step_figure(layer_step_info(FRAME, View(runs=("a",))), LIGHT)
+    figure = heat_figure(layer_step_info(FRAME, View(runs=("a",))), LIGHT)
     values, broken = figure.data
     assert values.type == broken.type == "heatmap"
     np.testing.assert_array_equal(broken.z, np.array([[NAN, NAN, 1], [NAN, 1, NAN]], dtype=np.float32))
@@ -49,10 +50,16 @@ def test_one_outlier_does_not_flatten_the_rest():
     assert "beyond the colour range" in info.note
 
 
+def test_a_tiny_embedding_does_not_flatten_the_blocks():
+    info = layer_step_info(heat_frame([(0, 0, 1e-6), (0, 1, 1.0), (0, 2, 2.0)]), View(runs=("a",)))
+    assert (info.log, info.low, info.high) == (False, 1.0, 2.0)
+    assert layer_step_info(heat_frame([(0, 0, 1.0), (1, 0, 2.0)]), View(runs=("a",))).high == 2.0
+
+
 def test_a_log_scale_shows_true_values_on_hover_and_on_its_bar():
     info = layer_step_info(heat_frame([(0, 1, 0.1), (1, 1, 100.0), (2, 1, 0.0)]), View(runs=("a",), scale="log"))
     assert info.log and info.note.endswith("1 cell is at or below zero, which a log scale leaves blank.")
-    trace = layer_step_figure(info, LIGHT).data[0]
+    trace = heat_figure(info, LIGHT).data[0]
     assert trace.z[0, :2] == pytest.approx([-1, 2])
     assert trace.customdata[0, :2] == pytest.approx([0.1, 100])
     assert list(trace.colorbar.ticktext) == ["0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100"]
@@ -67,17 +74,17 @@ def test_a_constant_has_a_colour_too(value):
 def test_only_nan_still_draws():
     info = layer_step_info(heat_frame([(0, 1, NAN)]), View(runs=("a",)))
     assert info.nonfinite == 1
-    assert len(layer_step_figure(info, LIGHT).data) == 2
+    assert len(heat_figure(info, LIGHT).data) == 2
 
 
 def test_nothing_measured_gives_a_sentence():
     info = layer_step_info(FRAME.iloc[:0], View(runs=("a",)))
     assert info == Heat() and info.empty
-    assert not layer_step_figure(info, LIGHT).data
-    assert layer_step_table(info).empty
+    assert not heat_figure(info, LIGHT).data
+    assert heat_table(info).empty
 
 
 def test_the_table_has_one_row_a_measured_cell():
-    table = layer_step_table(layer_step_info(FRAME, View(runs=("a",))))
+    table = heat_table(layer_step_info(FRAME, View(runs=("a",))))
     assert len(table) == 5
-    assert table.values.tolist()[0] == [0.0, 0.0, 1.0]
+    assert table.values.tolist()[0] == [0.0, 1.0, 1.0]

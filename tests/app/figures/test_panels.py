@@ -37,7 +37,7 @@ def test_profiles_say_which_batch_each_panel_shows():
     )
     info = strategy_profiles_info(frame, VIEW)
     assert [panel.y_title for panel in info.panels] == ["Variance, block output", "Param_Grad_Norm, whole block"]
-    assert info.note == "Variance: the held-out probe batch. Param_Grad_Norm: training batches. Step 5."
+    assert info.note == "Variance: the held-out probe batch at step 5. Param_Grad_Norm: training batches at step 5."
 
 
 def test_a_run_has_one_legend_entry_for_all_panels():
