@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -182,7 +182,8 @@ def _import(
         connection.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?)", rows)
         connection.execute("COMMIT")
     except BaseException as error:
-        connection.execute("ROLLBACK")
+        with suppress(duckdb.Error):  # a failed COMMIT has rolled back by itself
+            connection.execute("ROLLBACK")
         if isinstance(error, duckdb.ConversionException):
             raise BundleInvalid(f"expected a bundle at {source}, but {str(error).splitlines()[0]}") from error
         raise

@@ -21,6 +21,7 @@ from .errors import NotAStore, StoreBusy, StoreTooNew
 __all__ = ["Deadline", "opened"]
 
 _ONE_AT_A_TIME = threading.Lock()
+_OWN_QUERY = 60.0  # seconds to wait for another query of this process; patience is for other processes
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 # A setting of our own keeps the instance apart from one that the user has open in this process.
 _OURS: dict[str, str | bool | int | float | list[str]] = {"python_enable_replacements": False}
@@ -57,10 +58,8 @@ def opened(path: Path | None, deadline: Deadline, *, read_only: bool) -> Iterato
         with duckdb.connect(":memory:", config=_OURS) as connection:
             yield connection
         return
-    if not _ONE_AT_A_TIME.acquire(timeout=max(deadline.left, 0.001)):
-        raise StoreBusy(
-            f"expected to open {path} within {deadline.seconds:g} s, another query of this process still runs"
-        )
+    if not _ONE_AT_A_TIME.acquire(timeout=_OWN_QUERY):
+        raise StoreBusy(f"expected to open {path} within {_OWN_QUERY:g} s, another query of this process still runs")
     try:
         with _connect(path, deadline, read_only) as connection:
             yield connection

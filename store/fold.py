@@ -1,6 +1,7 @@
 """One transaction that takes segments into the database: rows, new metric columns, the writers' high-water marks."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import duckdb
@@ -34,7 +35,8 @@ def fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> 
         _fold(connection, tail)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with suppress(duckdb.Error):  # a failed COMMIT has rolled back by itself
+            connection.execute("ROLLBACK")
         raise
     left = [s for s in fresh if s not in readable]
     finished = tuple(s for s in segments if s not in left and s not in tail.torn)
@@ -45,9 +47,8 @@ def _fold(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
     for name in tail.layer_stats:
         if name.lower() not in tail.source.stored:
             connection.execute(f"ALTER TABLE layer_stats ADD COLUMN {quote(name)} FLOAT")
-    present = {row[0] for row in connection.execute("SELECT DISTINCT _table FROM spool_rows").fetchall()}
-    _fold_stepped(connection, tail, present)
-    _fold_keyed(connection, tail, present)
+    _fold_stepped(connection, tail)
+    _fold_keyed(connection, tail)
     connection.execute(
         "INSERT OR REPLACE INTO high_water BY NAME "
         "SELECT _attempt AS attempt, _rank AS rank, max(_seq) AS seq FROM spool_rows GROUP BY ALL"
@@ -67,22 +68,19 @@ def _readable(segments: Sequence[Segment]) -> list[Segment]:
     return [s for s in segments if s.seq < stuck.get((s.attempt, s.rank), s.seq + 1)]
 
 
-def _fold_stepped(connection: duckdb.DuckDBPyConnection, tail: Tail, present: set[str]) -> None:
-    resumed = connection.execute(
-        "SELECT count(*) FROM attempt_cutoffs AS n JOIN attempts AS a ON a.run = n.run WHERE NOT n.stored"
-    ).fetchall()[0][0]
+def _fold_stepped(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
     for table in stepped_tables():
-        if resumed:
+        if tail.source.resumed:
             connection.execute(f"DELETE FROM {quote(table)} WHERE {replaced_sql(quote(table))}")
-        if table in present:
+        if table in tail.source.tables:
             columns = tail.columns(table)
             names = ", ".join(quote(name) for name in columns)
             connection.execute(f"INSERT INTO {quote(table)} ({names}) {spooled_sql(table, columns, tail.source)}")
 
 
-def _fold_keyed(connection: duckdb.DuckDBPyConnection, tail: Tail, present: set[str]) -> None:
+def _fold_keyed(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
     for table, key in KEYS.items():
-        if table not in present:
+        if table not in tail.source.tables:
             continue
         columns = tail.columns(table)
         keys = f"({', '.join(key)})"

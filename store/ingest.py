@@ -54,7 +54,7 @@ def start_ingest(path: Path | str | None = None) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-    except OSError:
+    except (OSError, TypeError):  # no more processes, or an embedded interpreter that has no executable
         return
     try:
         threading.Thread(target=child.wait, name="depthscope-ingest", daemon=True).start()
@@ -65,7 +65,8 @@ def start_ingest(path: Path | str | None = None) -> None:
 def ingest(path: Path | str | None = None) -> IngestResult:
     """Fold every complete segment of a store into its database.
 
-    Gives up quietly (`skipped` says why) when another ingest runs or another process holds the database: nothing is
+    Gives up quietly (`skipped` says why) when another ingest runs, another process holds the database, or the disk is
+    full: nothing is
     lost, readers see the segments. Raises StoreMissing, NotAStore, StoreTooNew.
     """
     layout = Layout(Path(path if path is not None else default_store()).absolute())
@@ -76,6 +77,8 @@ def ingest(path: Path | str | None = None) -> IngestResult:
             return fold_all(layout, deadline)
     except StoreBusy as busy:
         return IngestResult(skipped=str(busy))
+    except (OSError, duckdb.Error) as error:  # a full disk, a folder that may not be written
+        return IngestResult(skipped=f"cannot fold into {layout.root} now: {str(error).splitlines()[0]}")
 
 
 def fold_all(layout: Layout, deadline: Deadline) -> IngestResult:

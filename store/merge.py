@@ -18,12 +18,15 @@ class Source:
     """Where rows come from.
 
     `prefix` leads to the stored tables; `stored` and `spooled` are the columns, in lower case, that layer_stats and
-    `spool_rows` have.
+    `spool_rows` have. What is known not to matter makes a query several times cheaper: `tables` are those that may have
+    rows in the spool, `resumed` says whether stored rows may be replaced by spooled ones.
     """
 
     prefix: str
     stored: Collection[str]
     spooled: Collection[str]
+    tables: Collection[str]
+    resumed: bool = True
 
 
 def cutoffs_sql(source: Source) -> str:
@@ -51,14 +54,14 @@ def cutoffs_sql(source: Source) -> str:
 def merged_sql(table: str, columns: Mapping[str, str], source: Source) -> str:
     """The whole table, with `columns` (name -> type) in order."""
     kept = ", ".join(_stored(table, name, kind, source) for name, kind in columns.items())
+    stored = f"SELECT {kept} FROM {source.prefix}{quote(table)} AS s"
     if table == "runs":
         return _runs_sql(columns, kept, source)
     if table in KEYS:
-        return _keyed_sql(table, columns, kept, source)
-    return f"""
-        SELECT {kept} FROM {source.prefix}{quote(table)} AS s WHERE NOT {replaced_sql("s")}
-        UNION ALL
-        {spooled_sql(table, columns, source)}"""
+        return _keyed_sql(table, columns, kept, source) if table in source.tables else stored
+    if source.resumed:
+        stored += f" WHERE NOT {replaced_sql('s')}"
+    return f"{stored} UNION ALL {spooled_sql(table, columns, source)}" if table in source.tables else stored
 
 
 def spooled_sql(table: str, columns: Mapping[str, str], source: Source) -> str:

@@ -7,13 +7,14 @@ no spike is lost. NaN counts only where a bucket has nothing else; Inf is a valu
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from .errors import DepthscopeError
 from .reader import Question, Store, ask, where_sql
 from .schema import base_columns, quote
+
+if TYPE_CHECKING:  # frames are made by DuckDB; a training process does not load pandas
+    import pandas as pd
 
 __all__ = [
     "depth_profile",
@@ -39,7 +40,7 @@ _AXES = {
 }
 
 
-def run_table(store: Store) -> pd.DataFrame:
+def run_table(store: Store) -> "pd.DataFrame":
     """One row a run: the columns of `runs` and last_loss, min_loss (NaN passed over), tokens, nonfinite.
 
     `nonfinite` counts activations over all sites and steps. A run is 'stalled' that runs without a heartbeat for 60 s.
@@ -57,7 +58,7 @@ def run_table(store: Store) -> pd.DataFrame:
                 FROM steps GROUP BY run
             ), bad AS (
                 SELECT run, CAST(sum({_metric("nonfinite", metrics)}) AS BIGINT) AS nonfinite
-                FROM layer_stats GROUP BY run
+                FROM layer_stats WHERE {_metric("nonfinite", metrics)} > 0 GROUP BY run
             )
             SELECT {own}, t.last_loss, t.min_loss, t.tokens, coalesce(b.nonfinite, 0) AS nonfinite
             FROM runs AS r LEFT JOIN trained AS t USING (run) LEFT JOIN bad AS b USING (run)
@@ -67,7 +68,7 @@ def run_table(store: Store) -> pd.DataFrame:
     return ask(store, make)
 
 
-def metric_sites(store: Store, runs: str | Iterable[str]) -> pd.DataFrame:
+def metric_sites(store: Store, runs: str | Iterable[str]) -> "pd.DataFrame":
     """Where there is anything to draw: metric, unit, title, site, phase and stack of every metric with a value."""
     where, params = where_sql((None, None), {"run": runs})
 
@@ -101,7 +102,7 @@ def depth_profile(
     phase: str,
     step: int | None = None,
     stack: str = "main",
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """A metric over depth: run, strategy, step, layer, value; of each run its newest sampled step <= `step`."""
     where, params = _rows_where(runs, site, phase, stack, (None, step))
 
@@ -120,7 +121,7 @@ def depth_profile(
 
 def layer_step(
     store: Store, run: str, metric: str, site: str, phase: str, stack: str = "main", bins: int = 400
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """A metric over depth and time: step, layer, low, high, last. At most `bins` buckets of equally many sampled steps;
     `step` is the last one of its bucket."""
     where, params = _rows_where(run, site, phase, stack)
@@ -143,7 +144,7 @@ def layer_step(
     return ask(store, make)
 
 
-def series(store: Store, runs: str | Iterable[str], name: str, x: str = "step", points: int = 1000) -> pd.DataFrame:
+def series(store: Store, runs: str | Iterable[str], name: str, x: str = "step", points: int = 1000) -> "pd.DataFrame":
     """A column of `steps` or a logged scalar over step, tokens or wall_time: run, strategy, step, x, low, high, last.
 
     At most `points` buckets a run, of equally many steps; step and x are those of the bucket's last step. wall_time
@@ -171,7 +172,7 @@ def layer_series(
     x: str = "step",
     points: int = 1000,
     stack: str = "main",
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """A metric of some layers over `x`: layer, step, x, low, high, last, bucketed as `series` is."""
     where, params = _rows_where(run, site, phase, stack, (None, None), layers)
 
@@ -183,7 +184,7 @@ def layer_series(
     return ask(store, make)
 
 
-def sampled_steps(store: Store, runs: str | Iterable[str], phase: str) -> pd.DataFrame:
+def sampled_steps(store: Store, runs: str | Iterable[str], phase: str) -> "pd.DataFrame":
     """The steps that have rows in layer_stats: run, step, tokens, wall_time (seconds since the run's first step)."""
     where, params = where_sql((None, None), {"run": runs, "phase": phase})
     times, time_params = where_sql((None, None), {"run": runs})

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pandas as pd
 
 from .connect import Deadline, opened
 from .errors import DepthscopeError, NotAStore, StoreBusy, StoreTooNew
@@ -19,6 +18,9 @@ from .layout import Layout, default_store, list_segments
 from .merge import merged_sql
 from .schema import SCHEMA_VERSION, base_columns, quote, schema_sql
 from .tail import Tail, above_marks, load_tail
+
+if TYPE_CHECKING:  # frames are made by DuckDB; a training process does not load pandas
+    import pandas as pd
 
 __all__ = ["Question", "Steps", "Store", "ask", "check_version", "open_store", "union", "where_sql"]
 
@@ -54,7 +56,7 @@ class Store:
     path: Path
     patience: float = 5.0
 
-    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> pd.DataFrame:
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> "pd.DataFrame":
         """The answer to one SELECT over the tables of schema.sql. It can read the store and nothing else.
 
         Raises StoreBusy past the deadline, DepthscopeError for a statement that is wrong or not a SELECT.
@@ -69,23 +71,23 @@ class Store:
             except duckdb.Error as error:
                 raise DepthscopeError(f"the query failed: {str(error).splitlines()[0]}") from error
 
-    def runs(self) -> pd.DataFrame:
+    def runs(self) -> "pd.DataFrame":
         """One row a run."""
         return self._rows("runs", order="started_at, run")
 
-    def attempts(self) -> pd.DataFrame:
+    def attempts(self) -> "pd.DataFrame":
         """One row a watch() of a run."""
         return self._rows("attempts", order="attempt")
 
-    def metrics(self) -> pd.DataFrame:
+    def metrics(self) -> "pd.DataFrame":
         """What each column of layer_stats means."""
         return self._rows("metrics", order="name")
 
-    def layers(self, runs: Names = None) -> pd.DataFrame:
+    def layers(self, runs: Names = None) -> "pd.DataFrame":
         """The blocks of each run's model."""
         return self._rows("layers", order="run, stack, layer", run=runs)
 
-    def events(self, runs: Names = None) -> pd.DataFrame:
+    def events(self, runs: Names = None) -> "pd.DataFrame":
         """Resumes, phases, warnings."""
         return self._rows("events", order="run, step", run=runs)
 
@@ -97,7 +99,7 @@ class Store:
         layers: int | Iterable[int] | None = None,
         columns: Iterable[str] | None = None,
         steps: Steps = (0, None),
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Metrics per run, step, phase, stack, layer and site; `steps` are the first and the last, both included.
 
         `columns` picks metrics (default: all); one that no run has comes as an empty column.
@@ -113,15 +115,17 @@ class Store:
             layer=layers,
         )
 
-    def massive(self, runs: Names = None, phase: Names = None, steps: Steps = (0, None)) -> pd.DataFrame:
+    def massive(self, runs: Names = None, phase: Names = None, steps: Steps = (0, None)) -> "pd.DataFrame":
         """The largest activations of each block output."""
         return self._rows("massive", order="run, step, phase, stack, layer, rank", steps=steps, run=runs, phase=phase)
 
-    def steps(self, runs: Names = None, columns: Iterable[str] | None = None, steps: Steps = (0, None)) -> pd.DataFrame:
+    def steps(
+        self, runs: Names = None, columns: Iterable[str] | None = None, steps: Steps = (0, None)
+    ) -> "pd.DataFrame":
         """One row an optimizer step; `columns` picks from loss, lr, tokens, ... (default: all)."""
         return self._rows("steps", order="run, step", columns=columns, steps=steps, run=runs)
 
-    def scalars(self, runs: Names = None, name: Names = None) -> pd.DataFrame:
+    def scalars(self, runs: Names = None, name: Names = None) -> "pd.DataFrame":
         """What the user logged by name."""
         return self._rows("scalars", order="run, name, step", run=runs, name=name)
 
@@ -133,7 +137,7 @@ class Store:
         columns: Iterable[str] | None = None,
         steps: Steps = (None, None),
         **filters: Any,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         where, params = where_sql(steps, filters)
 
         def make(metrics: Mapping[str, str]) -> Question:
@@ -144,7 +148,7 @@ class Store:
         return ask(self, make)
 
 
-def ask(store: Store, make: Callable[[Mapping[str, str]], Question]) -> pd.DataFrame:
+def ask(store: Store, make: Callable[[Mapping[str, str]], Question]) -> "pd.DataFrame":
     """The answer to a question of ours, which `make` puts when it is told the columns of layer_stats (name -> type)."""
     with union(Layout(store.path), store.patience, "") as (connection, tail):
         sql, params = make(tail.layer_stats)
@@ -182,7 +186,7 @@ def where_sql(steps: Steps, filters: Mapping[str, Any]) -> Question:
 
 @contextmanager
 def union(layout: Layout, patience: float, query: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Tail]]:
-    """A connection in which the tables that `query` names (as `runs` or `all_runs`) are the union of database and spool."""
+    """A connection in which the tables that `query` names (`runs`, `all_runs`) are the union of database and spool."""
     layout.check()
     deadline = Deadline(patience)
     while True:

@@ -138,13 +138,24 @@ def write_segment(connection: duckdb.DuckDBPyConnection, path: Path, rows: Rows,
         fsync_folder(path.parent)
 
 
+def _unnest(values: list[Any], kind: str, parameters: dict[str, Any]) -> str:
+    """SQL for a column of `values`, which go into `parameters`."""
+    key = f"c{len(parameters)}"
+    parameters[key] = values
+    column = f"unnest(${key}::{kind}[])"
+    if kind not in ("FLOAT", "DOUBLE") or all(value == value for value in values):
+        return column
+    # DuckDB 1.5 takes a NaN in a list for NULL, so where the NaN are goes in beside the values.
+    parameters[f"{key}n"] = [value != value for value in values]
+    return f"CASE WHEN unnest(${key}n::BOOLEAN[]) THEN 'nan'::{kind} ELSE {column} END"
+
+
 def _select(table: str, rows: list[dict[str, Any]], marks: tuple[str, int, int], parameters: dict[str, Any]) -> str:
     kinds = base_columns()[table]
     chosen = []
     for name in dict.fromkeys(name for row in rows for name in row):
-        key = f"c{len(parameters)}"
-        parameters[key] = [row.get(name) for row in rows]
-        chosen.append(f"unnest(${key}::{kinds.get(name, 'FLOAT')}[]) AS {quote(name)}")
+        values = [row.get(name) for row in rows]
+        chosen.append(f"{_unnest(values, kinds.get(name, 'FLOAT'), parameters)} AS {quote(name)}")
     attempt, rank, seq = marks
     chosen += [
         f"{literal(table)} AS _table",

@@ -5,7 +5,7 @@
 
 import glob
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_hex
 
 import duckdb
@@ -51,10 +51,20 @@ def load_tail(connection: duckdb.DuckDBPyConnection, prefix: str, segments: Sequ
     if "_schema" in spooled:
         _check_schema(connection)
     known = _columns(connection, f"{prefix}layer_stats")
-    source = Source(prefix, {name.lower() for name in known}, {name.lower() for name in spooled})
+    tables = {row[0] for row in connection.execute("SELECT DISTINCT _table FROM spool_rows").fetchall()}
+    source = Source(prefix, {name.lower() for name in known}, {name.lower() for name in spooled}, tables)
     layer_stats = known | _new_metrics(connection, spooled, source)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE attempt_cutoffs AS {cutoffs_sql(source)}")
-    return Tail(source, layer_stats, torn)
+    return Tail(replace(source, resumed=_resumed(connection)), layer_stats, torn)
+
+
+def _resumed(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the tail has a new attempt of a run that is stored."""
+    found = connection.execute(
+        "SELECT count(*) FROM attempt_cutoffs AS n JOIN attempt_cutoffs AS s USING (run) "
+        "WHERE s.stored AND NOT n.stored"
+    ).fetchall()
+    return bool(found[0][0])
 
 
 def _load(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> None:

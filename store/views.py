@@ -29,7 +29,7 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     layer_stats = _layer_stats(connection)
     ensure_sentinel(layout, layer_stats)
     columns = segment_columns(layer_stats)
-    source = Source("", {name.lower() for name in layer_stats}, {name.lower() for name in columns})
+    source = Source("", {name.lower() for name in layer_stats}, {name.lower() for name in columns}, base_columns())
     tables = {table: layer_stats if table == "layer_stats" else own for table, own in base_columns().items()}
     connection.execute("BEGIN")
     connection.execute(f"CREATE OR REPLACE VIEW spool_rows AS {_spool_sql(columns, layout)}")

@@ -215,8 +215,11 @@ class TestBusy:
             thread = threading.Thread(target=open_store(halves).sql, args=("SELECT 1",))
             thread.start()
             assert entered.wait(30)
-            with pytest.raises(StoreBusy, match="another query of this process"):
-                Store(halves, patience=0.05).runs()
+            with (
+                mock.patch("depthscope.store.connect._OWN_QUERY", 0.05),
+                pytest.raises(StoreBusy, match="another query of this process"),
+            ):
+                open_store(halves).runs()
             leave.set()
             thread.join()
         assert len(open_store(halves).runs()) == 2

@@ -1,6 +1,7 @@
 """Made-up runs with the shapes of real ones: variance grows with depth as each norm strategy is known to make it grow.
 
-Nothing is trained: the numbers are formulas, the same on every machine. Written through `open_run`, as a training does it.
+Nothing is trained: the numbers are formulas, the same on every machine. Written through `open_run`, as a training does
+it.
 """
 
 import math
@@ -78,8 +79,8 @@ def make_store(
 ) -> Store:
     """Write runs of `steps` sampled steps, ten optimizer steps apart, and return the store.
 
-    `runs`: how many of the default ones (`pre-0`, `post-0`, ...; the last one turns NaN half-way and fails), or the runs
-    themselves, or strategies. `fold=False` leaves everything in the spool. No process is started.
+    `runs`: how many of the default ones (`pre-0`, `post-0`, ...; the last one turns NaN half-way and fails), or the
+    runs themselves, or strategies. `fold=False` leaves everything in the spool. No process is started.
     """
     with mock.patch("depthscope.store.spool.start_ingest"):
         for seed, run in enumerate(_runs(runs, steps)):
