@@ -66,8 +66,7 @@ def ingest(path: Path | str | None = None) -> IngestResult:
     """Fold every complete segment of a store into its database.
 
     Gives up quietly (`skipped` says why) when another ingest runs, another process holds the database, or the disk is
-    full: nothing is
-    lost, readers see the segments. Raises StoreMissing, NotAStore, StoreTooNew.
+    full: nothing is lost, readers see the segments. Raises StoreMissing, NotAStore, StoreTooNew.
     """
     layout = Layout(Path(path if path is not None else default_store()).absolute())
     layout.check()

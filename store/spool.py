@@ -177,6 +177,8 @@ class RunWriter:
                 start_ingest(self.store)
         self._facts |= self._ending
         self._try_flush()
+        if self._incoming and self._failing_since is None:  # what that flush had to report
+            self._try_flush()
         self._connection.close()
 
     def _crowded(self) -> bool:

@@ -93,6 +93,13 @@ def test_a_plain_client_sees_imported_metrics(bundle: Path, tmp_path: Path) -> N
         ]
 
 
+def test_folders_may_have_any_name(root: Path, tmp_path: Path) -> None:
+    write_run(root)
+    folder = export_runs(root, None, tmp_path / "it's [a] *?")
+    assert import_bundle(folder, tmp_path / "o'ther [b]") == ["a"]
+    assert len(open_store(tmp_path / "o'ther [b]").layer_stats()) == 6
+
+
 def test_what_cannot_be_exported(bundle: Path, root: Path, tmp_path: Path) -> None:
     with pytest.raises(RunMissing, match="got 'nobody'"):
         export_runs(root, ["a", "nobody"], tmp_path / "new")

@@ -280,6 +280,17 @@ def test_whoever_holds_the_database_stops_no_one_for_good(root: Path, mode: str)
     assert ingest(root) == IngestResult(folded=2)
 
 
+def test_a_full_disk_loses_nothing(root: Path) -> None:
+    write_run(root)
+    full = duckdb.TransactionException("Could not write file: No space left on device")
+    with mock.patch("depthscope.store.fold._fold_keyed", side_effect=full):
+        result = ingest(root)
+    assert result == IngestResult(skipped=f"cannot fold into {root} now: {full}")
+    assert len(segments(root)) == 2
+    assert len(rows(root)) == 6
+    assert ingest(root) == IngestResult(folded=2)
+
+
 INGEST = """
     import sys
     from depthscope.store import ingest

@@ -199,6 +199,7 @@ def test_what_no_column_can_hold_is_dropped_alone(root: Path, capfd: pytest.Capt
     assert rows[["step", "variance", "value"]].fillna(0).to_numpy().tolist() == [[0, 1.0, 0], [4, math.inf, -math.inf]]
     assert list(store.steps()["step"]) == [3]
     assert capfd.readouterr().err.count("not stored") == 7
+    assert store.events()["kind"].tolist() == ["dropped"] * 7
 
 
 def test_metrics_that_differ_in_case_are_one(root: Path) -> None:
