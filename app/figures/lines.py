@@ -17,7 +17,17 @@ from ..theme import NONFINITE, Style, Theme, tint
 from .axes import axis_range, is_log, joined, missing_note, value_axis
 from .blank import blank_figure
 
-__all__ = ["Line", "Lines", "add_lines", "lines_alt", "lines_axis", "lines_figure", "lines_info", "lines_table"]
+__all__ = [
+    "Line",
+    "Lines",
+    "add_lines",
+    "add_nonfinite",
+    "lines_alt",
+    "lines_axis",
+    "lines_figure",
+    "lines_info",
+    "lines_table",
+]
 
 
 @dataclass(frozen=True)
@@ -48,9 +58,17 @@ class Lines:
     x_title: str = ""
     y_title: str = ""
     log: bool = False
-    note: str = ""
+    about: str = ""
+    """What was measured, as a sentence."""
+    outside: str = ""
+    """What the axes leave out, as sentences."""
     y_range: tuple[float, float] | None = None
     """Ends of the value axis where some values would squeeze the others; None: all of them fit."""
+
+    @property
+    def note(self) -> str:
+        """What a careful reader must know."""
+        return joined(self.about, self.outside)
 
     @property
     def empty(self) -> bool:
@@ -59,9 +77,9 @@ class Lines:
 
 
 def lines_info(
-    lines: Sequence[Line], x_title: str, y_title: str, scale: str, note: str = "", first: float | None = None
+    lines: Sequence[Line], x_title: str, y_title: str, scale: str, about: str = "", first: float | None = None
 ) -> Lines:
-    """Lines with the choice of a log axis made and what the axis hides counted in the note.
+    """Lines with the choice of a log axis made, and told what the axes leave out.
 
     Values before position `first` (the embedding, tiny beside the blocks) have no say in the scale or the range.
     """
@@ -70,8 +88,8 @@ def lines_info(
     y_range = axis_range(core, [line.y for line in lines], log)
     nonfinite = sum(len(line.nonfinite) for line in lines)
     hidden = sum(1 for line in lines for y in line.y if log and y <= 0)
-    beyond = "" if y_range is None else f"Values before {x_title.lower()} {first:g} lie outside the axis."
-    return Lines(tuple(lines), x_title, y_title, log, joined(note, beyond, missing_note(nonfinite, hidden)), y_range)
+    early = "" if y_range is None else f"Values before {x_title.lower()} {first:g} lie outside the axis."
+    return Lines(tuple(lines), x_title, y_title, log, about, joined(early, missing_note(nonfinite, hidden)), y_range)
 
 
 def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, markers: bool, nothing: str) -> go.Figure:
@@ -80,8 +98,7 @@ def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, mark
         return blank_figure(nothing, theme)
     figure = go.Figure()
     add_lines(figure, info.lines, styles, markers=markers)
-    if any(line.nonfinite for line in info.lines):
-        add_nonfinite(figure, info.lines)
+    add_nonfinite(figure, info.lines)
     figure.update_layout(
         template=theme.template,
         hovermode="x unified",
@@ -155,21 +172,29 @@ def _band(line: Line, style: Style, place: Mapping[str, str]) -> go.Scatter:
     )
 
 
-def add_nonfinite(figure: go.Figure, lines: Sequence[Line]) -> None:
-    """Triangles along the top edge, on a y axis of their own that runs from 0 to 1."""
+def add_nonfinite(figure: go.Figure, lines: Sequence[Line], *, legend: bool = True, axis: int = 1) -> None:
+    """Triangles along the top edge of subplot `axis`, on a y axis of their own that runs from 0 to 1."""
     x = np.asarray([x for line in lines for x in line.nonfinite], dtype=np.float64)
+    if not len(x):
+        return
+    number = "" if axis == 1 else str(axis)
+    edge = 90 + axis
     figure.add_trace(
         go.Scatter(
             x=x,
             y=np.full(len(x), 0.985, dtype=np.float32),
-            yaxis="y99",
+            xaxis=f"x{number}",
+            yaxis=f"y{edge}",
             mode="markers",
             name="NaN or Inf",
+            legendgroup="NaN or Inf",
+            showlegend=legend,
             marker={"symbol": "triangle-up", "size": 9, "color": NONFINITE},
             hovertemplate="NaN or Inf",
         )
     )
-    figure.update_layout(yaxis99={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True})
+    side = {"overlaying": f"y{number}", "anchor": f"x{number}", "range": [0, 1], "visible": False, "fixedrange": True}
+    figure.update_layout({f"yaxis{edge}": side})
 
 
 def lines_table(info: Lines, label: str) -> pd.DataFrame:

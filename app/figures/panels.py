@@ -8,8 +8,9 @@ from plotly.subplots import make_subplots
 
 from ..text import plotly as safe
 from ..theme import Theme, run_styles
+from .axes import joined
 from .blank import blank_figure
-from .lines import Lines, add_lines, lines_axis, lines_table
+from .lines import Lines, add_lines, add_nonfinite, lines_axis, lines_table
 
 __all__ = ["Panels", "panels_alt", "panels_figure", "panels_table"]
 
@@ -19,7 +20,16 @@ class Panels:
     """The panels that have something to show, left to right."""
 
     panels: tuple[Lines, ...] = ()
-    note: str = ""
+    about: str = ""
+    """What was measured, as sentences."""
+
+    @property
+    def note(self) -> str:
+        """What a careful reader must know, with the panels it holds for."""
+        told: dict[str, list[str]] = {}
+        for panel in self.panels:
+            told.setdefault(panel.outside, []).append(panel.y_title.partition(" (")[0])
+        return joined(self.about, *(f"{'; '.join(titles)}: {words}" for words, titles in told.items() if words))
 
     @property
     def empty(self) -> bool:
@@ -34,12 +44,15 @@ def panels_figure(info: Panels, theme: Theme, nothing: str) -> go.Figure:
     figure = make_subplots(rows=1, cols=len(info.panels), horizontal_spacing=0.08)
     styles = run_styles(_runs(info))
     named: set[str] = set()
+    marked = False
     for number, panel in enumerate(info.panels, start=1):
         old = [line for line in panel.lines if line.label in named]
         new = [line for line in panel.lines if line.label not in named]
         add_lines(figure, new, styles, markers=True, axis=number)
         add_lines(figure, old, styles, markers=True, axis=number, legend=False)
         named |= {line.label for line in new}
+        add_nonfinite(figure, panel.lines, legend=not marked, axis=number)
+        marked = marked or any(line.nonfinite for line in panel.lines)
         figure.update_yaxes(
             title_text=safe(panel.y_title, 80),
             **lines_axis(panel),

@@ -31,7 +31,7 @@ def test_one_line_a_run_over_its_layers():
         x_title="Layer",
         y_title="Variance, block output (activation²)",
         log=True,
-        note="Measured on the held-out probe batch at steps 90 to 100, which differ between runs.",
+        about="Measured on the held-out probe batch at steps 90 to 100, which differ between runs.",
     )
 
 

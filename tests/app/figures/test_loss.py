@@ -47,7 +47,7 @@ def test_nan_is_drawn_at_the_top_and_counted():
     info = loss_info(FRAME.assign(last=[NAN, 5.0, 2.0]), View(runs=("a", "b")))
     assert info.note == "Red triangles mark 1 NaN or Inf value."
     triangles = loss_figure(info, LIGHT).data[-1]
-    assert (triangles.name, list(triangles.x), triangles.yaxis) == ("NaN or Inf", [2.0], "y99")
+    assert (triangles.name, list(triangles.x), triangles.yaxis) == ("NaN or Inf", [2.0], "y91")
 
 
 def test_an_inf_inside_a_bucket_is_drawn_too():

@@ -122,3 +122,21 @@ def test_every_table_and_figure_is_listed_under_its_name():
     for listed in (FIGURES, TABLES):
         for name, each in listed.items():
             assert each.name == name and each.caption.endswith(".") and each.title
+
+
+def test_nan_is_marked_in_its_own_panel():
+    frame = pd.concat(
+        [
+            profile("variance", "resid_post", "probe", [1.0, float("nan")]),
+            profile("block_influence", "block", "probe", [float("inf"), 4.0]),
+        ]
+    )
+    info = strategy_profiles_info(frame, VIEW)
+    assert info.note.endswith(
+        "Variance, block output; Block_Influence, whole block: Red triangles mark 1 NaN or Inf value."
+    )
+    broken = [trace for trace in FIGURES["strategy_profiles"].draw(info, LIGHT).data if trace.name == "NaN or Inf"]
+    assert [(list(t.x), t.xaxis, t.yaxis, t.showlegend) for t in broken] == [
+        ([2.0], "x", "y91", True),
+        ([1.0], "x2", "y92", False),
+    ]
