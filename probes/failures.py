@@ -18,7 +18,8 @@ class Failures:
         if part in self._failed:
             return
         self._failed.add(part)
-        text = f"depthscope: {part} failed and is left out from here on ({type(error).__name__}: {error})"
+        reason = str(error).partition("\n")[0][:200]
+        text = f"depthscope: {part} failed and is left out from here on ({type(error).__name__}: {reason})"
         try:
             self._report(text)
             warnings.warn(text, RuntimeWarning, stacklevel=3)

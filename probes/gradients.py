@@ -25,16 +25,18 @@ _GRAD, _WEIGHT, _UPDATE, _SAMPLE, _HAS_GRAD = range(5)
 class ParameterReader:
     """Sums of squares by parameter, filled during a sampled step and pooled by site when it closes."""
 
-    def __init__(self, model: nn.Module, groups: Mapping[Key, tuple[str, ...]], sums: Accumulator) -> None:
+    def __init__(
+        self, model: nn.Module, groups: Mapping[Key, tuple[str, ...]], sums: Accumulator, device: torch.device
+    ) -> None:
         named = dict(model.named_parameters())
         self._parameters = list(named.values())
         self._index = {id(p): i for i, p in enumerate(self._parameters)}
         self._sums = sums
         column = {name: i for i, name in enumerate(named)}
-        member_GP = torch.zeros(len(groups), len(named), dtype=sums.buffer_2SK.dtype)
+        member_GP = torch.zeros(len(groups), len(named), dtype=sums.dtype)
         for row, names in enumerate(groups.values()):
             member_GP[row, [column[name] for name in names]] = 1
-        self._member_GP = member_GP.to(sums.buffer_2SK.device)
+        self._member_GP = member_GP.to(device)
         self._squares_5P = self._member_GP.new_zeros(5, len(named))
         self._before: dict[int, Tensor] = {}
         self._read: set[int] = set()

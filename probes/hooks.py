@@ -1,6 +1,6 @@
 """Attach a recorder to a model: module hooks that hand tensors over and change nothing, all of them removable.
 
-Hooks are traced into compiled graphs, where nothing may be caught; in eager mode a failure is caught and reported.
+Hooks are traced into compiled graphs, where nothing can be caught; in eager mode a failure is caught and reported.
 """
 
 from collections.abc import Callable
@@ -10,20 +10,24 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from .batch import Mask
 from .inert import Inert
 from .recorder import BlockSlot, Recorder, Slot
 from .sites import Sites
-from .tensors import first_stream
+from .tensors import first_stream, with_stream
 
 __all__ = ["attach"]
 
 Failed = Callable[[str, Exception], None]
 
 
-def attach(model: nn.Module, sites: Sites, recorder: Recorder, failed: Failed) -> list[RemovableHandle]:
-    """Hook every block and tapped module of `model`; remove the returned handles to detach."""
+def attach(model: nn.Module, sites: Sites, recorder: Recorder, mask: Mask, failed: Failed) -> list[RemovableHandle]:
+    """Hook the root, every block and every tapped module of `model`; remove the returned handles to detach."""
     modules = dict(model.named_modules())
-    handles = []
+    handles = [
+        model.register_forward_pre_hook(_CompiledRootInput(recorder, mask), with_kwargs=True),
+        model.register_forward_hook(_CompiledRootOutput(recorder)),
+    ]
     for block in sites.blocks:
         module, slot = modules[block.name], recorder.blocks[block.stack, block.layer]
         handles.append(module.register_forward_pre_hook(_BlockInput(recorder, slot, failed), with_kwargs=True))
@@ -38,23 +42,44 @@ def attach(model: nn.Module, sites: Sites, recorder: Recorder, failed: Failed) -
     return handles
 
 
+class _CompiledRootInput(Inert):
+    """Starts a forward where the root runs inside a graph; in eager mode the probe does."""
+
+    def __init__(self, recorder: Recorder, mask: Mask) -> None:
+        self.recorder, self.mask = recorder, mask
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.compiler.is_compiling() and module.training and torch.is_grad_enabled():
+            self.recorder.begin_compiled(args, kwargs, self.mask)
+
+
+class _CompiledRootOutput(Inert):
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if torch.compiler.is_compiling():
+            self.recorder.end()
+
+
 class _Tap(Inert):
-    """Calls `record` on what a hook sees; only an eager failure can be caught."""
+    """Calls `record` on what a hook sees; in a compiled graph what it returns takes the seen value's place."""
 
     def __init__(self, recorder: Recorder, failed: Failed) -> None:
         self.recorder, self._failed = recorder, failed
 
-    def record(self, seen: Any) -> None:
+    def record(self, seen: Any) -> Any:
         raise AssertionError("every tap says what it records")
 
-    def safely(self, seen: Any) -> None:
+    def see(self, seen: Any) -> Any:
         if torch.compiler.is_compiling():
-            self.record(seen)
-            return
+            tapped = self.record(seen)
+            return None if tapped is None else with_stream(seen, tapped)
         try:
             self.record(seen)
         except Exception as error:
-            self._failed(f"{type(self).__name__.strip('_')}", error)
+            self._failed(type(self).__name__.strip("_"), error)
+        return None
 
 
 class _BlockInput(_Tap):
@@ -62,13 +87,12 @@ class _BlockInput(_Tap):
         super().__init__(recorder, failed)
         self.block = block
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.safely((args, kwargs))
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.see((args, kwargs))
 
-    def record(self, seen: Any) -> None:
+    def record(self, seen: Any) -> Any:
         stream = first_stream(seen)
-        if stream is not None:
-            self.recorder.enter_block(self.block, stream)
+        return None if stream is None else self.recorder.enter_block(self.block, stream)
 
 
 class _BlockOutput(_Tap):
@@ -76,13 +100,12 @@ class _BlockOutput(_Tap):
         super().__init__(recorder, failed)
         self.block = block
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self.safely(output)
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        return self.see(output)
 
-    def record(self, seen: Any) -> None:
+    def record(self, seen: Any) -> Any:
         stream = first_stream(seen)
-        if stream is not None:
-            self.recorder.leave_block(self.block, stream)
+        return None if stream is None else self.recorder.leave_block(self.block, stream)
 
 
 class _SiteTap(_Tap):
@@ -90,17 +113,16 @@ class _SiteTap(_Tap):
         super().__init__(recorder, failed)
         self.slot, self.block = slot, block
 
-    def record(self, seen: Any) -> None:
+    def record(self, seen: Any) -> Any:
         x = first_stream(seen)
-        if x is not None:
-            self.recorder.see(self.slot, x, self.block)
+        return None if x is None else self.recorder.see(self.slot, x, self.block)
 
 
 class _InputTap(_SiteTap):
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.safely((args, kwargs))
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.see((args, kwargs))
 
 
 class _OutputTap(_SiteTap):
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self.safely(output)
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        return self.see(output)

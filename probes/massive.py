@@ -26,7 +26,7 @@ RANKS, FIELDS = 3, 5
 
 @dataclass(frozen=True)
 class TopRow:
-    """One site's views: its three largest, its count of massive ones, and how many sequences it has seen this step."""
+    """One site's three largest, its count of massive ones, and how many sequences it has seen this step."""
 
     top_RF: Tensor
     count: Tensor
@@ -38,21 +38,21 @@ class MassiveTop:
 
     def __init__(self, keys: Sequence[Key], device: torch.device) -> None:
         self.keys = tuple(keys)
-        self._row = {key: i for i, key in enumerate(self.keys)}
         dtype = torch.float32 if device.type == "mps" else torch.float64
-        self._top_SRF = torch.zeros(len(self.keys), RANKS, FIELDS, dtype=dtype, device=device)
-        self._count_2S = torch.zeros(2, len(self.keys), dtype=dtype, device=device)
+        shapes = ((RANKS, FIELDS), (), ())
+        self._rows = {key: TopRow(*(torch.zeros(s, dtype=dtype, device=device) for s in shapes)) for key in self.keys}
 
     def row(self, key: Key) -> TopRow:
-        """The views of a site."""
-        i = self._row[key]
-        return TopRow(self._top_SRF[i], self._count_2S[0, i], self._count_2S[1, i])
+        """What a site writes into."""
+        return self._rows[key]
 
     def take(self) -> Tensor:
         """Everything as one flat tensor on the device; starts again."""
-        flat = torch.cat([self._top_SRF.flatten(), self._count_2S[0]])
-        self._top_SRF.zero_()
-        self._count_2S.zero_()
+        rows = list(self._rows.values())
+        flat = torch.cat(
+            [torch.stack([row.top_RF for row in rows]).flatten(), torch.stack([row.count for row in rows])]
+        )
+        torch._foreach_zero_([tensor for row in rows for tensor in (row.top_RF, row.count, row.sequences)])
         return flat
 
     def read(self, flat: Sequence[float], step: int, phase: str) -> Iterator[Massive]:

@@ -25,15 +25,16 @@ __all__ = ["Measurement"]
 class Measurement:
     """Hooks and sums of one model; `close` removes every hook."""
 
-    def __init__(self, model: nn.Module, sites: Sites, failed: Callable[[str, Exception], None]) -> None:
+    def __init__(self, model: nn.Module, sites: Sites, mask: Mask, failed: Callable[[str, Exception], None]) -> None:
         first = next(model.parameters(), None)
-        device = torch.device("cpu") if first is None else first.device
-        self._model = model
-        self._recorder = Recorder(sites, device, failed)
-        self._parameter_sums = Accumulator(Of.PARAMETER, list(sites.parameters), device, failed)
-        self._reader = ParameterReader(model, sites.parameters, self._parameter_sums)
-        self._probe_flat: Tensor | None = None
-        self._handles: list[RemovableHandle] = attach(model, sites, self._recorder, failed)
+        self._device = torch.device("cpu") if first is None else first.device
+        self._model, self._mask, self._failed = model, mask, failed
+        self.recorder = Recorder(sites, self._device, failed)
+        self._parameter_sums = Accumulator(Of.PARAMETER, list(sites.parameters), self._device, failed)
+        self._reader = ParameterReader(model, sites.parameters, self._parameter_sums, self._device)
+        self._trained: Tensor | None = None
+        self._probed: Tensor | None = None
+        self._handles: list[RemovableHandle] = attach(model, sites, self.recorder, mask, failed)
 
     def close(self) -> None:
         for handle in self._handles:
@@ -41,26 +42,36 @@ class Measurement:
 
     def arm(self, *, sampled: bool) -> None:
         """A step opens: whether its forwards are recorded."""
-        self._recorder.armed = sampled
+        self.recorder.armed = sampled
 
-    def begin(self, real_BT: Tensor | None) -> None:
-        """A training forward starts."""
-        self._recorder.begin(real_BT)
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+        """A training forward starts; returns which tokens are real, None for all."""
+        real_BT = self._real(args, kwargs)
+        self.recorder.begin(real_BT)
+        return real_BT
+
+    def _real(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+        try:
+            return self._mask(args, kwargs)
+        except Exception as error:
+            self._failed("mask", error)
+            self._mask = lambda args, kwargs: None
+            return None
 
     def end(self) -> None:
-        self._recorder.end()
+        self.recorder.end()
 
-    def run_probe_batch(self, batch: Any, mask: Mask) -> None:
+    def run_probe_batch(self, batch: Any) -> None:
         """Measure the held-out batch on the side, before the step's own sums begin."""
-        self._recorder.take()
+        self.recorder.take()
         with untouched(self._model):
-            self._recorder.begin(mask(*as_arguments(batch)), probing=True)
+            self.recorder.begin(self._real(*as_arguments(batch)), probing=True)
             try:
                 call(self._model, batch)
             finally:
-                self._recorder.end()
-                flat = self._recorder.take()
-        self._probe_flat = flat
+                self.recorder.end()
+                flat = self.recorder.take()
+        self._probed = flat
 
     def before_update(self, parameters: Iterable[Tensor]) -> None:
         """An optimizer is about to move these."""
@@ -72,42 +83,48 @@ class Measurement:
 
     def finish(self) -> Tensor:
         """Pool the parameter metrics; returns the total gradient norm before clipping, 0-d on the device."""
-        return self._reader.finish()
+        total = self._reader.finish()
+        if self._trained is None:
+            self._trained = self.recorder.take()
+        return total
+
+    def settle(self) -> Tensor:
+        """Take the sums of a step whose forwards ran inside a compiled graph; returns its real tokens, 0-d."""
+        if self.recorder.armed:
+            self._trained = self.recorder.take()
+        return self.recorder.take_tokens()
 
     @property
     def has_probe_rows(self) -> bool:
-        return self._probe_flat is not None
+        return self._probed is not None
 
     def discard(self) -> None:
         """Forget the sums of a step that is not to be written."""
-        self._recorder.take()
+        self.recorder.take()
         self._reader.reset()
-        self._probe_flat = None
+        self._trained = self._probed = None
 
-    def collect(
-        self, step: int, *, sampled: bool, waiting: Sequence[Tensor]
-    ) -> tuple[list[LayerStats | Massive], list[float]]:
+    def collect(self, step: int, waiting: Sequence[Tensor]) -> tuple[list[LayerStats | Massive], list[float]]:
         """The records of a step and the values of `waiting`, with a single copy to the host."""
-        trained = [self._recorder.take(), self._parameter_sums.take()] if sampled else []
-        probed = [] if self._probe_flat is None else [self._probe_flat]
-        like = self._parameter_sums.buffer_2SK
-        scalars = [torch.stack([t.to(like) for t in waiting])] if waiting else []
+        trained = [] if self._trained is None else [self._trained, self._parameter_sums.take()]
+        probed = [] if self._probed is None else [self._probed]
+        scalars = [torch.stack([t.to(self._device, self._parameter_sums.dtype) for t in waiting])] if waiting else []
         parts = [*trained, *probed, *scalars]
         host: list[float] = torch.cat(parts).tolist() if parts else []
+        split = list(_split(host, parts))
         records: list[LayerStats | Massive] = []
-        if sampled:
-            activations, parameters = _split(host, trained)
-            values = self._recorder.read(activations)
-            for key, found in self._parameter_sums.read(parameters):
+        if trained:
+            values = self.recorder.read(split[0])
+            for key, found in self._parameter_sums.read(split[1]):
                 values.setdefault(key, {}).update(found)
             records += _rows(values, step, "train")
-            records += self._recorder.read_massive(activations, step, "train")
+            records += self.recorder.read_massive(split[0], step, "train")
         if probed:
-            (activations,) = _split(host[sum(part.numel() for part in trained) :], probed)
-            records += _rows(self._recorder.read(activations), step, "probe")
-            records += self._recorder.read_massive(activations, step, "probe")
-            self._probe_flat = None
-        return records, host[len(host) - len(waiting) :]
+            activations = split[len(trained)]
+            records += _rows(self.recorder.read(activations), step, "probe")
+            records += self.recorder.read_massive(activations, step, "probe")
+        self._trained = self._probed = None
+        return records, split[-1] if waiting else []
 
 
 def _split(host: list[float], parts: Sequence[Tensor]) -> Iterator[list[float]]:

@@ -7,6 +7,7 @@ back from a tensor.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 from depthscope.store import Massive
 
 from .accumulate import Accumulator
+from .batch import Mask, count_tokens
+from .gradtap import hear, tap
 from .massive import MassiveTop, TopRow, add_top
 from .metrics import Gradients, Of, Pair, Tokens
 from .sites import Block, Key, Sites
@@ -23,7 +26,7 @@ __all__ = ["BlockSlot", "Recorder", "Slot"]
 
 @dataclass(frozen=True)
 class Slot:
-    """The views one site writes into."""
+    """What one site writes into."""
 
     site: str
     activations_2K: Tensor
@@ -59,10 +62,11 @@ class Recorder:
         self.active = False  # a forward is running that counts
         self.probing = False  # and it is the held-out batch's, which has no backward
         self.real_BT: Tensor | None = None
+        self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._failed = failed
 
     def slot(self, key: Key) -> Slot:
-        """The views of one site."""
+        """What one site writes into."""
         return Slot(
             site=key[2],
             activations_2K=self.activations.row(key),
@@ -87,28 +91,47 @@ class Recorder:
         for block in self.blocks.values():
             block.entered = None
 
-    def enter_block(self, block: BlockSlot, stream: Tensor) -> None:
+    def begin_compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Mask) -> None:
+        """A training forward starts inside a compiled graph; its tokens are counted in the graph."""
+        real_BT = mask(args, kwargs)
+        self.tokens.add_(count_tokens(args, kwargs, real_BT))
+        self.begin(real_BT)
+
+    def take_tokens(self) -> Tensor:
+        """Tokens counted inside graphs since the last call, 0-d."""
+        counted = self.tokens.clone()
+        self.tokens.zero_()
+        return counted
+
+    def enter_block(self, block: BlockSlot, stream: Tensor) -> Tensor | None:
         """A block reads `stream`; for block 1 that is layer 0 of the residual stream."""
-        if block.enters is not None:
-            self.see(block.enters, stream, None)
+        tapped = self.see(block.enters, stream, None) if block.enters is not None else None
         if self.active:
             block.entered = stream.detach().clone() if block.copies else stream.detach()
+        return tapped
 
-    def leave_block(self, block: BlockSlot, stream: Tensor) -> None:
+    def leave_block(self, block: BlockSlot, stream: Tensor) -> Tensor | None:
         """A block returned `stream`."""
-        self.see(block.leaves, stream, None)
         entered, block.entered = block.entered, None
         if self.active and entered is not None and entered.shape == stream.shape:
             with torch.no_grad():
                 self.pairs.add(block.pair_2K, Pair(entered, stream.detach() - entered, self.real_BT))
+        return self.see(block.leaves, stream, None)
 
-    def see(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
-        """Pool the activations of a site, their gradient when it comes, and a branch against its block's input."""
+    def see(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> Tensor | None:
+        """Pool the activations of a site, their gradient when it comes, and a branch against its block's input.
+
+        In a compiled graph returns what must take the place of `x`, for its gradient to be heard.
+        """
         if self.active:
             with torch.no_grad():
                 self._pool(slot, x, block)
-        if self._has_backward() and x.requires_grad:
-            self._watch_gradient(slot, x)
+        if not (x.requires_grad and self._has_backward()):
+            return None
+        if torch.compiler.is_compiling():
+            return tap(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
+        hear(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
+        return None
 
     def _pool(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
         tokens = Tokens(x, self.real_BT)
@@ -125,17 +148,15 @@ class Recorder:
             return self.active and not self.probing
         return (self.active and not self.probing) or (self.armed and torch._C._current_graph_task_id() != -1)
 
-    def _watch_gradient(self, slot: Slot, x: Tensor) -> None:
-        row_2K, real_BT, gradients, failed = slot.gradients_2K, self.real_BT, self.gradients, self._failed
-
-        def pool(grad: Tensor) -> None:
+    def _pool_gradient(self, row_2K: Tensor, grad: Tensor, real_BT: Tensor | None) -> None:
+        with torch.no_grad():
+            if torch.compiler.is_compiling():
+                self.gradients.add(row_2K, Gradients(grad, real_BT))
+                return
             try:
-                with torch.no_grad():
-                    gradients.add(row_2K, Gradients(grad, real_BT))
+                self.gradients.add(row_2K, Gradients(grad, real_BT))
             except Exception as error:
-                failed("activation gradients", error)
-
-        x.register_hook(pool)  # type: ignore[no-untyped-call]
+                self._failed("activation gradients", error)
 
     def take(self) -> Tensor:
         """All sums of the step as one flat tensor on the device; the next step starts from zero."""
@@ -146,15 +167,14 @@ class Recorder:
         values: dict[Key, dict[str, float]] = {}
         start = 0
         for part in (self.activations, self.gradients, self.pairs):
-            size = part.buffer_2SK.numel()
-            for key, found in part.read(flat[start : start + size]):
+            for key, found in part.read(flat[start : start + part.size]):
                 values.setdefault(key, {}).update(found)
-            start += size
+            start += part.size
         return values
 
     def read_massive(self, flat: Sequence[float], step: int, phase: str) -> Iterator[Massive]:
         """The largest activations from what `take` gave, on the host."""
-        start = sum(part.buffer_2SK.numel() for part in (self.activations, self.gradients, self.pairs))
+        start = sum(part.size for part in (self.activations, self.gradients, self.pairs))
         return self.massive.read(flat[start:], step, phase)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["first_stream", "tensors_in"]
+__all__ = ["first_stream", "tensors_in", "with_stream"]
 
 
 def first_stream(value: Any) -> Tensor | None:
@@ -33,3 +33,18 @@ def tensors_in(value: Any) -> list[Tensor]:
     if isinstance(value, tuple | list):
         return [tensor for item in value for tensor in tensors_in(item)]
     return []
+
+
+def with_stream(value: Any, new: Tensor) -> Any:
+    """`value` with its `first_stream` replaced; None where its kind of container is not known."""
+    if isinstance(value, Tensor):
+        return new
+    if type(value) in (tuple, list):
+        for i, item in enumerate(value):
+            if first_stream(item) is not None:
+                return type(value)([*value[:i], with_stream(item, new), *value[i + 1 :]])
+    if type(value) is dict:
+        for key, item in value.items():
+            if first_stream(item) is not None:
+                return {**value, key: with_stream(item, new)}
+    return None

@@ -19,7 +19,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
         for name, buffer in module._buffers.items()
     ]
     try:
-        with torch.random.fork_rng(devices=_cuda_devices(model)), torch.no_grad():
+        # A compiled model runs uncompiled: a forward on the side must not add graphs.
+        eager = torch.compiler.set_stance("force_eager")
+        with eager, torch.random.fork_rng(devices=_cuda_devices(model)), torch.no_grad():
             for module, _ in training:
                 module.training = False  # not .eval(): models override it
             yield

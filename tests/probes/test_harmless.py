@@ -56,11 +56,11 @@ def test_state_dict_pickle_deepcopy_and_save_are_as_without(model, store_path):
         torch.save(model, file)
         file.seek(0)
         saved = torch.load(file, weights_only=False)
-        steps = probe._step
+        steps = probe._session.step
         for copied in (twin, loaded, saved):
             train(copied, 1)
             assert torch.isfinite(loss_of(copied, batches(1)[0]))
-        assert probe._step == steps  # a copy's training is not the run's
+        assert probe._session.step == steps  # a copy's training is not the run's
 
 
 def test_every_hook_is_gone_after_close(model, store_path):

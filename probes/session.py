@@ -1,0 +1,199 @@
+"""The life of a step: when it opens, what belongs to it, when its rows leave.
+
+Step k is the training forward and backward on weights after k updates. It opens at its first training forward and its
+rows leave at the next one, so that `log()` before or after `optimizer.step()` belongs to it and several optimizers make
+one step:
+
+    forward (opens k) ── backward ── [clip] ── optimizer.step() ── forward (closes k, opens k + 1) ── ...
+
+A model that was compiled whole runs its forward inside a graph, where nobody sees it start. Then the update ends the
+step, and what is logged between two updates goes to the side on which the loop logged first.
+"""
+
+import time
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from depthscope.store import Layer, RunInfo, RunWriter
+
+from .batch import Mask, count_tokens
+from .clipping import Clip
+from .failures import Failures
+from .measurement import Measurement
+from .schedule import Schedule
+from .sites import Sites, trace_sites
+from .steplog import StepLog
+
+__all__ = ["Session"]
+
+
+class Session:
+    """The state of one run between its hooks' calls. Its methods may raise; the probe that calls them catches."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        writer: RunWriter,
+        sites: Sites,
+        failures: Failures,
+        *,
+        sampled: Schedule,
+        probed: Schedule,
+        mask: Mask,
+        probe_batch: Any,
+        labelled: bool,
+        tokens: int,
+    ) -> None:
+        self.sites, self.step, self.log = sites, writer.from_step, StepLog(tokens)
+        self.measurement: Measurement | None = None
+        self._model, self._writer, self._failures, self._labelled = model, writer, failures, labelled
+        self._sampled, self._probed, self._mask, self._probe_batch = sampled, probed, mask, probe_batch
+        self._clips: list[Clip] = []
+        self._owned: dict[int, bool] = {}
+        self._stepped: set[int] = set()
+        self._seen = False  # this step's forward was seen to start
+        self._updated = False  # and its update happened
+        self._logs_first: bool | None = None  # the loop logs before it updates
+        self._sampling = bool(sampled(self.step))
+
+    def attach(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refine the sites with a traced forward on these arguments, then hook them."""
+        traced = self._failures.safely("tracing", trace_sites, self._model, self.sites, args, kwargs)
+        self.hook(self.sites if traced is None else traced)
+
+    def hook(self, sites: Sites) -> None:
+        """Measure at `sites` from now on."""
+        if self.measurement is not None:
+            self.measurement.close()
+        self.sites = sites
+        self.measurement = Measurement(self._model, sites, self._mask, self._failures.add)
+        self.measurement.arm(sampled=self._sampling)
+        self.describe()
+
+    # what happens, in the order in which it does
+
+    def forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A training forward starts in eager mode."""
+        if self._updated:
+            self.close_step()
+        if not self._seen:
+            self._seen = True
+            self._open(args, kwargs)
+        assert self.measurement is not None
+        self.log.note(self.step, "tokens", count_tokens(args, kwargs, self.measurement.begin(args, kwargs)))
+
+    def _open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.measurement is None or self.sites.how == "structure":
+            self.attach(args, kwargs)
+        assert self.measurement is not None
+        if self._probe_batch is not None and self._probed(self.step):
+            self._failures.safely("probe batch", self.measurement.run_probe_batch, self._probe_batch)
+        self.measurement.arm(sampled=self._sampling)
+
+    def note(self, name: str, value: Any) -> None:
+        """The loop logs something."""
+        if self._logs_first is None and not self._updated:
+            self._logs_first = True
+        later = self._updated and not self._seen and bool(self._logs_first)
+        self.log.note(self.step + later, name, value)
+
+    def clipped(self, clip: Clip) -> None:
+        """The loop clips gradients."""
+        if not self._updated:
+            self._clips.append(clip)
+
+    def before_update(self, optimizer: Optimizer) -> None:
+        """An optimizer is about to move its parameters."""
+        if not self.trains(optimizer):
+            return
+        if not self._seen and id(optimizer) in self._stepped:
+            self.close_step()
+        if self._sampling and self.measurement is not None:
+            self.measurement.before_update(_parameters_of(optimizer))
+
+    def after_update(self, optimizer: Optimizer) -> None:
+        """An optimizer has moved its parameters."""
+        if not self.trains(optimizer):
+            return
+        self._stepped.add(id(optimizer))
+        self.log.note(self.step, "lr", optimizer.param_groups[0]["lr"])
+        self.updated(_parameters_of(optimizer))
+
+    def updated(self, parameters: list[Tensor]) -> None:
+        """These parameters were moved, by an optimizer or by hand."""
+        first, self._updated = not self._updated, True
+        if self.measurement is None:
+            return
+        if self._sampling:
+            self._failures.safely("parameters", self.measurement.after_update, parameters, self._clips)
+        if first and not self._seen:
+            self._end_unseen()
+
+    def _end_unseen(self) -> None:
+        """The forward ran inside a compiled graph: the next may start any moment, so the step's sums are taken now."""
+        assert self.measurement is not None
+        self.log.note(self.step, "tokens", self.measurement.settle())
+        self.measurement.arm(sampled=bool(self._sampled(self.step + 1)))
+        self._logs_first = bool(self._logs_first)
+
+    def close_step(self, *, last: bool = False) -> None:
+        """The step is complete: its rows leave when it was sampled, else with the next that is."""
+        if self.measurement is None or not self._updated:
+            return
+        self._failures.safely("gradient norms", self._note_norms)
+        self.log.close(self.step, time.time(), sampled=self._sampling)
+        if self._sampling or last or self.measurement.has_probe_rows:
+            self._write()
+        self.step += 1
+        self._seen, self._updated, self._clips, self._stepped = False, False, [], set()
+        self._sampling = bool(self._failures.safely("every", self._sampled, self.step))
+
+    def finish(self) -> None:
+        """The run ends: an update that happened is a step, a forward without one is not."""
+        self.close_step(last=True)
+        if self.measurement is None:
+            self.describe()
+            return
+        self.measurement.discard()
+        self._write()
+        self.measurement.close()
+
+    def _write(self) -> None:
+        assert self.measurement is not None
+        step, waiting = self.step, self.log.waiting()
+        rows, host = self.measurement.collect(step, waiting)
+        self._writer.write(*rows, *self.log.records(host))
+
+    def _note_norms(self) -> None:
+        """The total gradient norm, free where the loop's own single clipping told it, and the clipping's factor."""
+        if len(self._clips) == 1:
+            self.log.note(self.step, "grad_norm", self._clips[0].total_norm)
+            self.log.note(self.step, "clip_factor", self._clips[0].factor)
+        if self.measurement is not None and self._sampling:
+            self.log.note(self.step, "grad_norm", self.measurement.finish())
+
+    def trains(self, optimizer: Optimizer) -> bool:
+        """Whether `optimizer` updates the watched model; looked up once for each optimizer."""
+        known = self._owned.get(id(optimizer))
+        if known is None:
+            mine = {id(p) for p in self._model.parameters()}
+            known = any(id(p) in mine for p in _parameters_of(optimizer))
+            self._owned[id(optimizer)] = known
+        return known
+
+    def describe(self) -> None:
+        """Write what is known of the layers and, where the user gave no label, the placement that was found."""
+        modules = dict(self._model.named_modules())
+        for block in self.sites.blocks:
+            n_params = sum(p.numel() for p in modules[block.name].parameters())
+            kind = type(modules[block.name]).__name__
+            self._writer.write(Layer(block.stack, block.layer, block.name, kind, n_params, block.placement))
+        layers = max(block.layer for block in self.sites.blocks)
+        strategy = None if self._labelled else self.sites.placement
+        self._writer.write(RunInfo(self._writer.run, n_layers=layers, strategy=strategy))
+
+
+def _parameters_of(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
