@@ -4,13 +4,13 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
 
 from rich.console import Console
 
-from depthscope.store import DepthscopeError
+from depthscope.store import DepthscopeError, StoreBusy, open_store
 
 from ..dashboard import address, free_port, is_up, server_process
 from .dashboard import announce, has_display
@@ -37,6 +37,7 @@ def chosen_strategies(text: str, known: Sequence[str]) -> list[str]:
 def beside_dashboard(train: Callable[[Console], int], store: Path, dashboard: bool) -> int:
     """Run `train` beside a dashboard of `store`, and keep that up until Ctrl-C. Returns train's exit status."""
     out = Console(stderr=True, highlight=False)
+    check_place(store)
     if not dashboard:
         return train(out)
     with served(store, out) as server:
@@ -45,6 +46,13 @@ def beside_dashboard(train: Callable[[Console], int], store: Path, dashboard: bo
             out.print("The dashboard stays up until Ctrl-C.")
             wait(server)
     return status
+
+
+def check_place(store: Path) -> None:
+    """Raise NotAStore or StoreTooNew for what is there and cannot be written to, before anything is started."""
+    if store.is_file() or (store.is_dir() and any(store.iterdir())):
+        with suppress(StoreBusy):  # training never opens the database
+            open_store(store)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ RULE = (
     "the newest sampled step, a warning when it has gone"
 )
 ADVICE = (
-    "Look at the heatmap of abs_max just before the first step: a layer that grows towards the largest number of its "
-    "format overflows there. Clip gradients, lower the learning rate, warm up for longer, or keep the branch in float32."
+    "Look at the heatmap of abs_max just before the first step: a layer growing towards the largest number of its "
+    "format overflows there. Clip gradients, lower the learning rate, warm up for longer, or keep branches in float32."
 )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from itertools import count
 from typing import Any
@@ -13,8 +14,9 @@ from depthscope.store import Store, metric_sites, run_table
 from ..figures import FIGURES, TABLES, comparison_caveats
 from ..findings import Finding, diagnose_runs
 from ..losses import last_loss
+from ..text import short
 from ..theme import LIGHT, strategy_style
-from .contents import Place, Section, sections
+from .contents import Place, Section, rank, sections
 from .settings import settings_sheets
 from .tables import Sheet, cell, sheet
 from .thin import thin
@@ -121,34 +123,41 @@ def build(store: Store, runs: Sequence[str], progress: Progress = ignore) -> Rep
         chapters=tuple(
             chapter(store, part, index, lambda: progress(next(drawn), total)) for index, part in enumerate(parts)
         ),
-        settings=settings_sheets(chosen),
-        metrics=tuple(definition(row) for row in store.metrics().to_dict("records")),
+        settings={"Runs": run_sheet(chosen)} | settings_sheets(chosen),
+        metrics=tuple(sorted(map(definition, store.metrics().to_dict("records")), key=lambda row: rank(row["name"]))),
     )
 
 
 def facts(row: Mapping[Any, Any], findings: Sequence[Finding]) -> RunFacts:
     """What the list of runs says of one run; `row` is a row of run_table."""
-    said = {
-        "status": row["status"],
-        "blocks": row["n_layers"],
-        "parameters": row["n_params"],
-        "seed": row["seed"],
-        "step": row["last_step"],
-        "tokens": row["tokens"],
-        "last loss": last_loss(row),
-        "NaN/Inf": row["nonfinite"],
-    }
     strategy = row["strategy"] if isinstance(row["strategy"], str) and row["strategy"] else "unknown"
-    shown = {name: fact(None if name != "last loss" and pd.isna(value) else value) for name, value in said.items()}
+    shown = {"Status": str(row["status"]), "Step": fact(row["last_step"]), "Loss": cell(last_loss(row))}
     return RunFacts(str(row["run"]), strategy, strategy_style(strategy).colour, shown, tuple(findings))
 
 
-def fact(value: object) -> str:
-    """A cell of run_table: integers became floats there where some run has none."""
-    if isinstance(value, str | None):
-        return value or ""
-    number = float(value)  # type: ignore[arg-type]
-    return f"{number:,.0f}" if number.is_integer() else cell(number)
+def run_sheet(runs: pd.DataFrame) -> Sheet:
+    """Size, data and times of each run, one row a run."""
+    columns = {
+        "Blocks": "n_layers",
+        "Parameters": "n_params",
+        "Tokens": "tokens",
+        "Seed": "seed",
+        "Data": "data_id",
+        "NaN or Inf": "nonfinite",
+        "Started (UTC)": "started_at",
+        "Model": "model",
+    }
+    rows = [(cell(row["run"]), *(fact(row[name]) for name in columns.values())) for row in runs.to_dict("records")]
+    return Sheet(("Run", *columns), tuple(rows))
+
+
+def fact(value: Any) -> str:
+    """A cell of run_table: missing is NaN or NaT there, integers became floats where some run has none."""
+    if pd.isna(value):
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return short(value, 24) if isinstance(value, str) else f"{value:,.0f}"
 
 
 def chapter(store: Store, section: Section, index: int, done: Callable[[], None]) -> Chapter:

@@ -8,7 +8,7 @@ import pandas as pd
 from ..figures import FIGURES, TABLES
 from ..view import View
 
-__all__ = ["Place", "Section", "sections"]
+__all__ = ["Place", "Section", "rank", "sections"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,10 @@ def sections(runs: tuple[str, ...], sites: pd.DataFrame) -> tuple[Section, ...]:
 def profiles(view: View, sites: pd.DataFrame) -> Iterator[Place]:
     """One depth profile a stack and metric, 'main' first, metrics in ORDER."""
     layered = sites[~sites["site"].isin(["embed", "final_norm", "head"])]
-    pairs = sorted(set(zip(layered["stack"], layered["metric"], strict=True)), key=lambda pair: rank(*pair))
+    pairs = sorted(
+        set(zip(layered["stack"], layered["metric"], strict=True)),
+        key=lambda pair: (pair[0] != "main", pair[0], rank(pair[1])),
+    )
     for stack, metric in pairs:
         rows = layered[(layered["stack"] == stack) & (layered["metric"] == metric)]
         there = list(dict.fromkeys(rows["site"]))
@@ -109,9 +112,9 @@ def profiles(view: View, sites: pd.DataFrame) -> Iterator[Place]:
         )
 
 
-def rank(stack: str, metric: str) -> tuple[bool, str, int, str]:
-    """Sorts stacks and metrics."""
-    return stack != "main", stack, ORDER.index(metric) if metric in ORDER else len(ORDER), metric
+def rank(metric: str) -> tuple[int, str]:
+    """Sorts metrics: those of ORDER first."""
+    return ORDER.index(metric) if metric in ORDER else len(ORDER), metric
 
 
 def heatmaps(view: View, sites: pd.DataFrame) -> Iterator[Place]:

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -223,6 +225,17 @@ def upgrade(port: int, host: str) -> int:
         return int(connection.recv(64).split()[1])
 
 
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process of our own, which does not outlive a failing test."""
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def wait_until(true, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
@@ -238,7 +251,7 @@ def test_a_killed_parent_leaves_no_server(store):
         f"with server_process(Path({str(store)!r}), '127.0.0.1', {port}) as child:\n"
         "    print(child.pid, flush=True); time.sleep(600)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+    with running("-c", code) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline())
         wait_until(lambda: dashboard.is_up(f"http://127.0.0.1:{port}"))
@@ -258,8 +271,7 @@ def alive(pid: int) -> bool:
 
 def test_the_command_announces_the_url_and_ends_cleanly_on_ctrl_c(store):
     port = dashboard.free_port("127.0.0.1", 18701)
-    arguments = [sys.executable, "-m", "depthscope.app", "dashboard", str(store), "--port", str(port)]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with running("-m", "depthscope.app", "dashboard", str(store), "--port", str(port)) as process:
         wait_until(lambda: dashboard.is_up(f"http://127.0.0.1:{port}") or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)
@@ -321,7 +333,7 @@ def trained(store: Path) -> int:
     """Number of steps in a store; 0 while there is none."""
     try:
         return len(open_store(store).steps())
-    except StoreMissing:
+    except (StoreMissing, NotAStore):  # not yet, or only its folder
         return 0
 
 
