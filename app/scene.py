@@ -82,7 +82,7 @@ def _last() -> OrderedDict[tuple[str, View], pd.DataFrame]:
 def revision(runs: pd.DataFrame, shown: Iterable[str]) -> str:
     """A short text that changes when the content of the runs `shown` does: their newest steps and states."""
     rows = runs[runs["run"].isin(list(shown))]
-    content = rows[["run", "status", "last_step"]].astype(str).to_csv(index=False)
+    content = rows[["run", "status", "last_step"]].astype({"last_step": "Int64"}).to_csv(index=False)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
