@@ -79,9 +79,9 @@ def _last() -> OrderedDict[tuple[str, View], pd.DataFrame]:
     return frames
 
 
-def revision(runs: pd.DataFrame, shown: Iterable[str]) -> str:
-    """A short text that changes when the content of the runs `shown` does: their newest steps and states."""
-    rows = runs[runs["run"].isin(list(shown))]
+def revision(runs: pd.DataFrame, shown: Iterable[str] | None = None) -> str:
+    """A short text that changes when the content of the runs `shown` (None: all) does: steps and states."""
+    rows = runs if shown is None else runs[runs["run"].isin(list(shown))]
     content = rows[["run", "status", "last_step"]].astype({"last_step": "Int64"}).to_csv(index=False)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -80,8 +80,8 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
     if scene.busy:
         notice.caption(f":material/hourglass: Showing the last frame: {markdown(scene.busy[0])}")
     if still_running(runs, view.runs) and live_toggle():
-        seen = revision(runs, runs["run"])
-        follow(lambda: revision(_runs(store), runs["run"]) != seen)
+        seen = revision(runs)
+        follow(lambda: revision(_runs(store)) != seen)
     st.sidebar.caption(f"Store: {markdown(store.path)}")
 
 

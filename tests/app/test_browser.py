@@ -118,7 +118,9 @@ def test_a_running_run_grows_on_screen_without_losing_the_page(page, serve, tmp_
     assert page.evaluate(f"{PLOTS}[0].data.map(t => t.name)") == ["first"]
     page.evaluate("window.same = true")
     make_store(tmp_path / "store", [SyntheticRun("second", "post", status="running")], layers=2, steps=3)
+    started = time.monotonic()
     until(page, f"{PLOTS}[0].data.map(t => t.name).join() === 'first,second'")
+    assert time.monotonic() - started < 45  # before the first run counts as stalled, which would redraw the page too
     assert page.evaluate("window.same")
     healthy(page)
 

@@ -53,6 +53,7 @@ def test_a_revision_changes_with_the_content_of_the_runs_on_screen_only():
     assert revision(RUNS.assign(last_step=[100, None]), ["old"]) != before
     assert revision(RUNS.assign(status=["running", "failed"]), ["old"]) != before
     assert revision(RUNS.assign(last_step=[99, 5]), ["old"]) == before
+    assert revision(RUNS) != revision(RUNS.iloc[:1]) == before
 
 
 def test_the_newest_runs_come_in_the_order_of_the_legends():
