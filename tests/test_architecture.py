@@ -53,6 +53,18 @@ def test_there_is_something_to_check():
     assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(HOUSES)
 
 
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("from depthscope.app import x", {"app"}),
+        ("def f():\n    import depthscope.probes.watch", {"probes"}),
+        ("from .reader import x\nimport torch", set()),
+    ],
+)
+def test_the_check_of_imports_can_fail(code, found):
+    assert houses_imported(ast.parse(code)) == found
+
+
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_imports_flow_one_way(path):
     house = path.relative_to(ROOT).parts[0]

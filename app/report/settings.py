@@ -50,4 +50,4 @@ def compare(runs: list[str], values: list[dict[str, str]], differing: bool = Fal
     if differing:
         keys = [key for key in keys if len({each.get(key) for each in values}) > 1]
     rows = tuple((plain(key), *(plain(each.get(key, "")) for each in values)) for key in keys)
-    return Sheet(("", *runs), rows)
+    return Sheet(("Key", *runs), rows)

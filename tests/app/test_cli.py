@@ -12,7 +12,7 @@ from synthetic import SyntheticRun, make_store
 from depthscope.app import cli, extras
 from depthscope.app.commands import runs as runs_command
 from depthscope.app.commands.output import count, jsonable, number
-from depthscope.store import StoreMissing, open_store, run_table
+from depthscope.store import open_store, run_table
 
 HOSTILE = "<script>alert(1)</script> [bold]x[/bold] \x1b[31m'; DROP TABLE runs; --"
 
@@ -259,7 +259,3 @@ def test_the_demo_promises_what_it_does(run):
         line = next(line for line in out.splitlines() if f"--{name}" in line)
         assert f"[default: {usual[name]}]" in line
     assert ",".join(usual["strategies"]) in out
-
-
-def test_store_missing_is_ours():
-    assert issubclass(StoreMissing, ValueError)

@@ -112,7 +112,7 @@ class TestSettings:
             }
         )
         sheets = settings_sheets(runs)
-        assert sheets["Configuration that differs"] == Sheet(("", "a", "b"), (("lr", "0.1", "0.2"),))
+        assert sheets["Configuration that differs"] == Sheet(("Key", "a", "b"), (("lr", "0.1", "0.2"),))
         assert [row[0] for row in sheets["Configuration"].rows] == ["lr", "width"]
         assert "Environment" not in sheets
 
