@@ -74,6 +74,7 @@ class Probe:
         on_clip(self._clipped)
         self._forget_exit = close_at_exit(self)
         self._abandoned = finalize(self, writer.close, "interrupted")
+        self._abandoned.atexit = False  # at exit the probe closes itself, and knows how the run ended
         _watched.add(model)
 
     @property

@@ -61,6 +61,7 @@ class Recorder:
         self.armed = False  # this step is sampled
         self.active = False  # a forward is running that counts
         self.probing = False  # and it is the held-out batch's, which has no backward
+        self.unseen = True  # no eager hook has seen a forward start: tokens are counted inside the graph
         self.real_BT: Tensor | None = None
         self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._failed = failed
@@ -92,10 +93,8 @@ class Recorder:
             block.entered = None
 
     def begin_compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Mask) -> None:
-        """A training forward starts inside a compiled graph; its tokens are counted in the graph."""
-        real_BT = mask(args, kwargs)
-        self.tokens.add_(count_tokens(args, kwargs, real_BT))
-        self.begin(real_BT)
+        """A training forward starts inside a compiled graph; tokens are counted where the first block reads them."""
+        self.begin(mask(args, kwargs))
 
     def take_tokens(self) -> Tensor:
         """Tokens counted inside graphs since the last call, 0-d."""
@@ -105,7 +104,11 @@ class Recorder:
 
     def enter_block(self, block: BlockSlot, stream: Tensor) -> Tensor | None:
         """A block reads `stream`; for block 1 that is layer 0 of the residual stream."""
-        tapped = self.see(block.enters, stream, None) if block.enters is not None else None
+        tapped = None
+        if block.enters is not None:
+            if torch.compiler.is_compiling() and self.unseen:
+                self.tokens.add_(count_tokens((stream,), {}, self.real_BT))
+            tapped = self.see(block.enters, stream, None)
         if self.active:
             block.entered = stream.detach().clone() if block.copies else stream.detach()
         return tapped

@@ -82,6 +82,7 @@ class Session:
             self._seen = True
             self._open(args, kwargs)
         assert self.measurement is not None
+        self.measurement.recorder.unseen = False
         self.log.note(self.step, "tokens", count_tokens(args, kwargs, self.measurement.begin(args, kwargs)))
 
     def _open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
