@@ -102,8 +102,8 @@ def run_server(store: Path, host: str, port: int) -> None:
     from .guard import Guard
 
     os.environ["DEPTHSCOPE_STORE"] = str(store.absolute())  # for main.py, a script to Streamlit
-    # Our pages/ holds modules. Until the first st.navigation Streamlit would take it for a folder of scripts, and a link
-    # to a page, on a fresh server, would run one of them.
+    # Our pages/ holds modules. Until the first st.navigation Streamlit would take it for a folder of scripts, and a
+    # link to a page, on a fresh server, would run one of them.
     PagesManager.uses_pages_directory = False
     hosts = LOOPBACK_NAMES if is_loopback(host) else ()
     streamlit.App(MAIN, middleware=[Middleware(Guard, hosts=hosts)]).run(config=settings(host, port))
