@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import streamlit as st
 from pandas.io.formats.style import Styler
 
 from .text import plain
 from .theme import NONFINITE, strategy_style, tint
 
-__all__ = ["coloured", "listing", "strategy_cell"]
+__all__ = ["coloured", "listing", "name_columns", "strategy_cell"]
 
 STATE_COLOURS = {"running": "#0072B2", "stalled": "#B8860B", "interrupted": "#B8860B", "failed": NONFINITE}
 """For the states that ask for attention; a finished run stays plain."""
@@ -49,6 +50,16 @@ def coloured(table: pd.DataFrame) -> Styler:
     """The listing with states and strategies in their colours."""
     style = table.style.map(strategy_cell, subset=["Strategy"])
     return style.map(lambda state: _cell(STATE_COLOURS[state]) if state in STATE_COLOURS else "", subset=["State"])
+
+
+def name_columns(table: pd.DataFrame) -> dict[str, Any]:
+    """Widths of the columns of names where a name is long: the numbers beside them must stay in sight."""
+    limits = {"Strategy": (14, "small"), "Run": (32, "medium")}
+    return {
+        name: st.column_config.TextColumn(width=width)  # type: ignore[arg-type]
+        for name, (limit, width) in limits.items()
+        if table[name].str.len().max() > limit
+    }
 
 
 def strategy_cell(strategy: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from depthscope.store import DepthscopeError, Store, StoreBusy, default_store, open_store, run_table
+from depthscope.store import DepthscopeError, Store, StoreBusy, StoreMissing, default_store, open_store, run_table
 
 from .live import follow, still_running
 from .menu import Menu, menu
@@ -41,6 +41,9 @@ def shell(first: str = "runs") -> None:
     except StoreBusy as busy:
         st.warning(f"The store is busy, trying again every 2 seconds. {markdown(busy)}", icon=":material/hourglass:")
         follow(lambda: _has_runs(path))
+    except StoreMissing:
+        welcome(path, f"There is no store at {path} yet.")
+        follow(lambda: _has_runs(path))
     except DepthscopeError as error:
         welcome(path, str(error))
         follow(lambda: _has_runs(path))
@@ -62,7 +65,7 @@ def _runs(store: Store) -> pd.DataFrame:
 
 def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
     if runs.empty:
-        welcome(store.path, "The store has no runs yet.")
+        welcome(store.path, f"The store at {store.path} has no runs yet.")
         follow(lambda: _has_runs(store.path))
         return
     view = sidebar(asked, runs)

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from .figures import AnyTable
-from .listing import strategy_cell
+from .listing import name_columns, strategy_cell
 from .scene import Scene
 from .text import file_name, markdown
 from .view import View
@@ -27,7 +27,13 @@ def summary_view(scene: Scene, table: AnyTable, view: View) -> None:
     coloured = frame.style.map(strategy_cell, subset=["Strategy"])
     numbers: dict[str, Any] = {name: FOUR_DIGITS for name in frame.columns if frame[name].dtype.kind == "f"}
     numbers["Last loss"] = st.column_config.NumberColumn(format="%.4f")
-    st.dataframe(coloured, hide_index=True, column_config=numbers, placeholder="–", alt=f"{table.title}: one row a run")
+    st.dataframe(
+        coloured,
+        hide_index=True,
+        column_config={**numbers, **name_columns(frame)},
+        placeholder="–",
+        alt=f"{table.title}: one row a run",
+    )
     st.download_button(
         "Download CSV",
         lambda: frame.to_csv(index=False).encode("utf-8", "replace"),

@@ -139,12 +139,12 @@ def in_order(runs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def run_styles(runs: Sequence[tuple[str, str]]) -> dict[str, Style]:
-    """Style of each (run, strategy): the strategy's colour, the n-th run of a strategy with the n-th dash."""
+    """Style of each (run, strategy): the strategy's colour, the n-th run of a colour with the n-th dash."""
     seen: dict[str, int] = {}
     styles: dict[str, Style] = {}
     for run, strategy in runs:
-        nth = seen.get(strategy, 0)
-        seen[strategy] = nth + 1
         base = strategy_style(strategy)
+        nth = seen.get(base.colour, 0)
+        seen[base.colour] = nth + 1
         styles[run] = Style(base.colour, DASHES[nth % len(DASHES)], base.marker)
     return styles

@@ -11,8 +11,8 @@ __all__ = ["welcome"]
 
 WATCH = """from depthscope.probes import watch
 
-with watch(model{store}) as probe:        # any PyTorch training loop
-    for batch in loader:
+with watch(model{store}) as probe:
+    for batch in loader:  # any PyTorch training loop
         loss = model(batch)
         loss.backward()
         optimizer.step()

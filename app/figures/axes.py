@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Axis", "axis_range", "horizontal", "is_log", "joined", "missing_note", "value_axis"]
+__all__ = ["Axis", "axis_range", "horizontal", "is_log", "joined", "layer_axis", "missing_note", "value_axis"]
 
 LOG_RATIO = 10**1.5
 """Values that span more than this are read on a log axis: below it a linear one shows the shape better."""
@@ -43,6 +43,11 @@ def is_log(scale: str, values: Iterable[Sequence[float]]) -> bool:
     if scale == "log":
         return True
     return bool((flat > 0).all() and flat.max() / flat.min() > LOG_RATIO)
+
+
+def layer_axis(deepest: float) -> dict[str, object]:
+    """Plotly's settings of an axis of layers: whole numbers only, every one where they are few."""
+    return {"tickformat": "d", "dtick": 1 if deepest <= 8 else None}
 
 
 def axis_range(

@@ -11,6 +11,7 @@ from depthscope.store import Store, depth_profile
 from ..text import quantity, site_words
 from ..theme import Theme, run_styles
 from ..view import View
+from .axes import layer_axis
 from .frames import compared_phase, described, measured, moment, numbers, rows_of, strategy_of
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
 from .record import Figure
@@ -69,7 +70,8 @@ def depth_profile_figure(info: Lines, theme: Theme) -> go.Figure:
         info, styles, theme, markers=True, nothing="These runs have no values of this metric here yet."
     )
     if not info.empty:
-        figure.update_xaxes(tickformat="d", unifiedhovertitle={"text": "layer %{x}"})
+        deepest = max(line.x[-1] for line in info.lines)
+        figure.update_xaxes(**layer_axis(deepest), unifiedhovertitle={"text": "layer %{x}"})
     return figure
 
 

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from ..text import plotly as safe
 from ..theme import NONFINITE, Theme
+from .axes import layer_axis
 from .blank import blank_figure
 
 __all__ = ["Heat", "heat_alt", "heat_figure", "heat_table"]
@@ -54,7 +55,7 @@ def heat_figure(info: Heat, theme: Theme) -> go.Figure:
         height=460,
         margin={"t": 12},
         xaxis={"title": {"text": safe(info.x_title, 80)}, "showgrid": False},
-        yaxis={"title": {"text": "Layer"}, "tickformat": "d", "showgrid": False},
+        yaxis={"title": {"text": "Layer"}, "showgrid": False, **layer_axis(info.layers[-1])},
         shapes=_marks(info, theme),
     )
     return figure

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from ..text import plotly as safe
 from ..theme import Theme, run_styles
-from .axes import joined
+from .axes import joined, layer_axis
 from .blank import blank_figure
 from .lines import Lines, add_lines, add_nonfinite, lines_axis, lines_table
 
@@ -59,7 +59,10 @@ def panels_figure(info: Panels, theme: Theme, nothing: str) -> go.Figure:
             col=number,
         )
         figure.update_xaxes(
-            title_text=safe(panel.x_title), tickformat="d", unifiedhovertitle={"text": "layer %{x}"}, col=number
+            title_text=safe(panel.x_title),
+            **layer_axis(max(line.x[-1] for line in panel.lines)),
+            unifiedhovertitle={"text": "layer %{x}"},
+            col=number,
         )
     figure.update_layout(template=theme.template, height=380, hovermode="x unified")
     return figure

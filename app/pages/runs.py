@@ -8,7 +8,7 @@ import streamlit as st
 
 from ..chart import chart
 from ..figures import FIGURES
-from ..listing import coloured, listing
+from ..listing import coloured, listing, name_columns
 from ..scene import Scene
 from ..url import WIDGET
 from ..view import View
@@ -39,7 +39,7 @@ def runs(scene: Scene) -> View:
         key="runs-table",
         hide_index=True,
         height=min(38 + 35 * len(table), 360),
-        column_config=dict(COLUMNS),
+        column_config={**COLUMNS, **name_columns(table)},
         on_select="rerun",
         selection_mode="multi-row",
         placeholder="–",

@@ -26,6 +26,16 @@ def test_runs_of_one_strategy_share_its_colour_and_differ_by_dash():
     assert [styles[run].dash for run in "abc"] == [DASHES[0], DASHES[0], DASHES[1]]
 
 
+def test_strategies_that_share_a_colour_are_told_apart():
+    by_colour = {}
+    names = [f"mine-{n}" for n in range(20)]
+    for name in names:
+        by_colour.setdefault(strategy_style(name).colour, []).append(name)
+    alike = next(group for group in by_colour.values() if len(group) > 1)[:2]
+    first, second = (run_styles([(name, name) for name in alike])[name] for name in alike)
+    assert first.colour == second.colour and first.dash != second.dash
+
+
 def test_legends_list_runs_by_strategy():
     assert in_order([("a", "zz"), ("b1", "post"), ("c", "pre"), ("b0", "post"), ("d", "")]) == [
         "c",

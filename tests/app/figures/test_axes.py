@@ -1,4 +1,4 @@
-from depthscope.app.figures.axes import horizontal, is_log, missing_note, value_axis
+from depthscope.app.figures.axes import horizontal, is_log, layer_axis, missing_note, value_axis
 
 NAN, INF = float("nan"), float("inf")
 
@@ -32,6 +32,11 @@ def test_few_decades_have_ticks_between_them():
     assert value_axis([(1.0, 100.0)], log=True)["dtick"] == "D2"
     assert value_axis([(1.0, 1e6)], log=True)["dtick"] == 1
     assert value_axis([(1.0,)], log=False) == {"type": "linear", "range": None}
+
+
+def test_layers_are_whole_numbers():
+    assert layer_axis(3) == {"tickformat": "d", "dtick": 1}
+    assert layer_axis(48) == {"tickformat": "d", "dtick": None}
 
 
 def test_what_cannot_be_drawn_is_told():
