@@ -14,7 +14,7 @@ from .theme import NONFINITE, strategy_style, tint
 
 __all__ = ["coloured", "listing", "name_columns", "strategy_cell"]
 
-STATE_COLOURS = {"running": "#0072B2", "stalled": "#B8860B", "interrupted": "#B8860B", "failed": NONFINITE}
+STATE_COLOURS = {"running": "#7A86B8", "stalled": "#B8860B", "interrupted": "#B8860B", "failed": NONFINITE}
 """For the states that ask for attention; a finished run stays plain."""
 
 LENGTHS = ("steps", "max_steps", "total_steps", "num_steps")
@@ -72,11 +72,11 @@ def _cell(colour: str) -> str:
 
 
 def _progress(last_step: Any, config: object) -> float:
-    """Share of the planned steps that is done, 0 to 1; NaN when the config tells no length."""
+    """Percent of the planned steps that are done, 0 to 100; NaN when the config tells no length."""
     length = _length(config)
     if length is None or pd.isna(last_step):
         return float("nan")
-    return float(np.clip((int(last_step) + 1) / length, 0.0, 1.0))
+    return float(np.clip(100 * (int(last_step) + 1) / length, 0.0, 100.0))
 
 
 def _length(config: object) -> int | None:

@@ -17,7 +17,7 @@ from .page import Page
 __all__ = ["RUNS"]
 
 COLUMNS: Mapping[str, Any] = {
-    "Progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0, width=130),
+    "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width=130),
     "Last loss": st.column_config.NumberColumn(format="%.4f"),
     "Lowest loss": st.column_config.NumberColumn(format="%.4f"),
     "Steps": st.column_config.NumberColumn(format="localized"),

@@ -35,10 +35,10 @@ def test_newest_first_with_names_made_safe():
 
 def test_progress_is_known_where_the_config_tells_the_length():
     progress = list(listing(RUNS)["Progress"])
-    assert math.isnan(progress[0]) and progress[1] == 0.5
+    assert math.isnan(progress[0]) and progress[1] == 50.0
     for config in ('{"steps": 0}', '{"steps": "x"}', "[1]", None, '{"steps": true}'):
         assert "Progress" not in listing(RUNS.assign(config=config))
-    assert listing(RUNS.assign(config='{"max_steps": 50}'))["Progress"][1] == 1.0
+    assert listing(RUNS.assign(config='{"max_steps": 50}'))["Progress"][1] == 100.0
 
 
 def test_states_that_ask_for_attention_are_coloured():
