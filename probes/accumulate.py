@@ -57,6 +57,11 @@ class Accumulator:
         """Write all rows at once, from an observation that holds a vector over the sites."""
         torch._foreach_copy_(list(self._rows.values()), list(self._share(observation).unbind(-1)))
 
+    def divide(self, factor: Tensor) -> None:
+        """Divide every numerator by a 0-d factor."""
+        for row_2K in self._rows.values():
+            row_2K[0] /= factor.to(row_2K)
+
     def _share(self, observation: Any) -> Tensor:
         try:
             parts = [metric.measure(observation) for metric in self.metrics]

@@ -32,6 +32,7 @@ class Measurement:
         self.recorder = Recorder(sites, self._device, failed)
         self._parameter_sums = Accumulator(Of.PARAMETER, list(sites.parameters), self._device, failed)
         self._reader = ParameterReader(model, sites.parameters, self._parameter_sums, self._device)
+        self.loss_scale: Tensor | None = None  # of this step, where a GradScaler multiplied the loss
         self._trained: Tensor | None = None
         self._probed: Tensor | None = None
         self._handles: list[RemovableHandle] = attach(model, sites, self.recorder, mask, failed)
@@ -85,13 +86,20 @@ class Measurement:
         """Pool the parameter metrics; returns the total gradient norm before clipping, 0-d on the device."""
         total = self._reader.finish()
         if self._trained is None:
-            self._trained = self.recorder.take()
+            self._trained = self._take()
         return total
+
+    def _take(self) -> Tensor:
+        """The step's sums; activation gradients were scaled with the loss, parameters' are unscaled by now."""
+        if self.loss_scale is not None:
+            self.recorder.gradients.divide(self.loss_scale)
+            self.loss_scale = None
+        return self.recorder.take()
 
     def settle(self) -> Tensor:
         """Take the sums of a step whose forwards ran inside a compiled graph; returns its real tokens, 0-d."""
         if self.recorder.armed:
-            self._trained = self.recorder.take()
+            self._trained = self._take()
         return self.recorder.take_tokens()
 
     @property
@@ -102,7 +110,7 @@ class Measurement:
         """Forget the sums of a step that is not to be written."""
         self.recorder.take()
         self._reader.reset()
-        self._trained = self._probed = None
+        self._trained = self._probed = self.loss_scale = None
 
     def collect(self, step: int, waiting: Sequence[Tensor]) -> tuple[list[LayerStats | Massive], list[float]]:
         """The records of a step and the values of `waiting`, with a single copy to the host."""

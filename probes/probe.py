@@ -5,7 +5,7 @@ from typing import Any, Self
 from weakref import WeakSet, finalize
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from depthscope.store import Event, RunWriter
@@ -16,6 +16,7 @@ from .clipping import Clip, forget_clips, on_clip
 from .exits import close_at_exit
 from .failures import Failures
 from .inert import Inert
+from .scaling import forget_scaling, on_scaling
 from .schedule import Schedule
 from .session import Session
 from .sites import Sites
@@ -72,6 +73,7 @@ class Probe:
             *on_optimizer_steps(self._before_step, self._after_step),
         ]
         on_clip(self._clipped)
+        on_scaling(self._scaled)
         self._forget_exit = close_at_exit(self)
         self._abandoned = finalize(self, writer.close, "interrupted")
         self._abandoned.atexit = False  # at exit the probe closes itself, and knows how the run ended
@@ -112,6 +114,7 @@ class Probe:
         for handle in self._handles:
             handle.remove()
         forget_clips(self._clipped)
+        forget_scaling(self._scaled)
         if self._session.measurement is not None:
             self._session.measurement.close()
         _watched.discard(self._model)
@@ -157,6 +160,9 @@ class Probe:
 
     def _clipped(self, clip: Clip) -> None:
         self._session.clipped(clip)
+
+    def _scaled(self, optimizer: Optimizer, scale: Tensor, over: bool) -> None:
+        self._failures.safely("loss scaling", self._session.scaled, optimizer, scale, over)
 
     def _report(self, text: str) -> None:
         self._writer.write(Event(self._session.step, "warning", text))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from depthscope.store import Massive
 
@@ -63,6 +64,8 @@ class Recorder:
         self.probing = False  # and it is the held-out batch's, which has no backward
         self.unseen = True  # no eager hook has seen a forward start: tokens are counted inside the graph
         self.real_BT: Tensor | None = None
+        self.restarts: list[Callable[[], None]] = []  # what counts the calls of blocks that run several times
+        self._heard = WeakTensorKeyDictionary()
         self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._failed = failed
 
@@ -85,6 +88,8 @@ class Recorder:
         """A forward starts; it is recorded when its step is sampled or when it is the held-out batch's."""
         self.real_BT, self.probing = real_BT, probing
         self.active = self.armed or probing
+        for restart in self.restarts:
+            restart()
 
     def end(self) -> None:
         """The forward ended, by return or by exception; no activation is kept."""
@@ -133,8 +138,22 @@ class Recorder:
             return None
         if torch.compiler.is_compiling():
             return tap(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
-        hear(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
+        if self._is_news(slot, x):
+            hear(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
         return None
+
+    def _is_news(self, slot: Slot, x: Tensor) -> bool:
+        """Whether the gradient of `x` is not heard at this site yet.
+
+        A checkpoint's recomputation meets its own input again: the same tensor, or a detached copy where reentrant.
+        """
+        if x.is_leaf and torch._C._current_graph_task_id() != -1:
+            return False
+        sites: set[int] = self._heard.setdefault(x, set())  # type: ignore[no-untyped-call]
+        if id(slot) in sites:
+            return False
+        sites.add(id(slot))
+        return True
 
     def _pool(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
         tokens = Tokens(x, self.real_BT)

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from depthscope.store import Layer, RunInfo, RunWriter
+from depthscope.store import Event, Layer, RunInfo, RunWriter
 
 from .batch import Mask, count_tokens
 from .clipping import Clip
@@ -105,6 +105,20 @@ class Session:
         if not self._updated:
             self._clips.append(clip)
 
+    def scaled(self, optimizer: Optimizer, scale: Tensor, over: bool) -> None:
+        """A GradScaler is about to step this optimizer, or has; a step that never came was dropped for overflow."""
+        if not self.trains(optimizer) or self.measurement is None:
+            return
+        if not over:
+            self._stepped.discard(id(optimizer))
+            self.log.note(self.step, "loss_scale", scale)
+            self.measurement.loss_scale = scale
+        elif id(optimizer) not in self._stepped:
+            self.log.drop(self.step)
+            self.log.note(self.step, "skipped", 1)
+            self.measurement.discard()
+            self._clips = []
+
     def before_update(self, optimizer: Optimizer) -> None:
         """An optimizer is about to move its parameters."""
         if not self.trains(optimizer):
@@ -120,6 +134,9 @@ class Session:
             return
         self._stepped.add(id(optimizer))
         self.log.note(self.step, "lr", optimizer.param_groups[0]["lr"])
+        overflow = getattr(optimizer, "found_inf", None)  # a fused optimizer is stepped always, and skips by itself
+        if isinstance(overflow, Tensor):
+            self.log.note(self.step, "skipped", overflow)
         self.updated(_parameters_of(optimizer))
 
     def updated(self, parameters: list[Tensor]) -> None:
@@ -190,8 +207,10 @@ class Session:
         for block in self.sites.blocks:
             n_params = sum(p.numel() for p in modules[block.name].parameters())
             kind = type(modules[block.name]).__name__
-            self._writer.write(Layer(block.stack, block.layer, block.name, kind, n_params, block.placement))
-        layers = max(block.layer for block in self.sites.blocks)
+            layer = Layer(block.stack, block.layer, block.name, kind, n_params, block.placement, block.turns > 1)
+            self._writer.write(layer)
+        self._writer.write(*(Event(self.step, "warning", text) for text in self.sites.left_out))
+        layers = max((block.layer for block in self.sites.blocks), default=0)
         strategy = None if self._labelled else self.sites.placement
         self._writer.write(RunInfo(self._writer.run, n_layers=layers, strategy=strategy))
 

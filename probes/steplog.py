@@ -43,6 +43,10 @@ class StepLog:
         else:
             raise TypeError(f"expected {name} to be a number or a one-element tensor, got {type(value).__name__}")
 
+    def drop(self, step: int) -> None:
+        """Forget what was noted of a step that did not count, but for the tokens it saw."""
+        self._values = [v for v in self._values if v.step != step or v.name in ("tokens", "loss_scale", "skipped")]
+
     def close(self, step: int, wall_time: float, *, sampled: bool) -> None:
         """Step `step` is complete: its row is written at the next call of `records`."""
         self._closed.append((step, wall_time, sampled))
@@ -69,8 +73,8 @@ class StepLog:
         self, step: int, wall_time: float, sampled: bool, values: dict[str, list[float]]
     ) -> Iterator[Step | Scalar]:
         self._tokens += int(sum(values.pop("tokens", [0])))
-        losses = values.pop("loss", [])
+        losses, skipped = values.pop("loss", []), any(values.pop("skipped", []))
         known: dict[str, Any] = {name: numbers[-1] for name, numbers in values.items() if name in _COLUMNS}
         loss = sum(losses) / len(losses) if losses else None
-        yield Step(step, wall_time, tokens=self._tokens, loss=loss, sampled=sampled, **known)
+        yield Step(step, wall_time, tokens=self._tokens, loss=loss, skipped=skipped, sampled=sampled, **known)
         yield from (Scalar(step, name, numbers[-1]) for name, numbers in values.items() if name not in _COLUMNS)

@@ -59,6 +59,7 @@ CREATE TABLE IF NOT EXISTS steps (
 );
 COMMENT ON TABLE steps IS 'One row a step; step k is the forward and backward on weights after k updates';
 COMMENT ON COLUMN steps.wall_time IS 'Unix time in seconds when the step closed';
+COMMENT ON COLUMN steps.skipped IS 'Gradients overflowed under loss scaling: an update at this step was dropped';
 COMMENT ON COLUMN steps.tokens IS 'Real tokens trained on up to and including this step';
 COMMENT ON COLUMN steps.grad_norm IS 'Total parameter gradient norm before clipping';
 

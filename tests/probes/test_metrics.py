@@ -49,7 +49,9 @@ def test_half_precision_activations_are_measured_in_single(name):
 
 def test_activation_gradient_norm_equals_its_oracle_and_ignores_padding():
     grad_BTD = sample(scale=1e-4)
-    assert value("act_grad_norm", Gradients(grad_BTD)) == pytest.approx(oracles.act_grad_norm(grad_BTD.numpy()), rel=1e-5)
+    assert value("act_grad_norm", Gradients(grad_BTD)) == pytest.approx(
+        oracles.act_grad_norm(grad_BTD.numpy()), rel=1e-5
+    )
     expected = oracles.act_grad_norm(grad_BTD.numpy(), MASK.numpy())
     assert value("act_grad_norm", Gradients(grad_BTD, MASK)) == pytest.approx(expected, rel=1e-5)
 
