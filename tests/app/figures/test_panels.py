@@ -110,7 +110,9 @@ def test_summary_without_kurtosis_and_gradients():
 
 
 def test_caveats_name_what_differs():
-    same = pd.DataFrame({"data_id": ["x", "x"], "tokens": [10, 10], "seed": [0, 0], "n_layers": [4, 4]})
+    same = pd.DataFrame(
+        {"data_id": ["x", "x"], "tokens": [10, 10], "seed": [0, 0], "n_layers": [4, 4], "last_step": [9, 9]}
+    )
     assert comparison_caveats(same) == ()
     told = comparison_caveats(same.assign(data_id=["x", "y"], tokens=[10, 2000], seed=[0, 1], n_layers=[4, 8]))
     assert len(told) == 4
