@@ -1,12 +1,13 @@
 """Find the repeated blocks of an unknown model from its structure alone, before it has run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from depthscope.store import DepthscopeError
 
-__all__ = ["Stack", "find_stacks"]
+__all__ = ["Stack", "find_stacks", "may_hold_blocks", "named_stacks", "same_class_children"]
 
 # Small towers (a duration predictor, a convolution stem) are not what people ask about.
 SMALLEST_SHARE = 0.03
@@ -42,8 +43,18 @@ def find_stacks(model: nn.Module, named: str | tuple[str, ...] | None = None) ->
             f"{_seen(model)}"
         )
     largest = candidates[0].n_params
-    kept = [c for c in candidates if c.n_params >= SMALLEST_SHARE * largest]
-    return tuple(Stack(name, c.blocks) for name, c in zip(_stack_names(kept), kept, strict=True))
+    return named_stacks([c.blocks for c in candidates if c.n_params >= SMALLEST_SHARE * largest])
+
+
+def may_hold_blocks(model: nn.Module) -> bool:
+    """Whether some part of `model` has parts of its own: it may be a block that runs several times (ALBERT)."""
+    return any(path and len(list(module.children())) > 1 for path, module in model.named_modules())
+
+
+def named_stacks(blocks: Sequence[tuple[str, ...]]) -> tuple[Stack, ...]:
+    """'main' for a single stack; else the first part of the path that tells them apart (encoder, decoder)."""
+    names = _stack_names([each[0].rpartition(".")[0] or each[0] for each in blocks])
+    return tuple(Stack(name, each) for name, each in zip(names, blocks, strict=True))
 
 
 def _candidates(model: nn.Module) -> list[_Candidate]:
@@ -51,11 +62,11 @@ def _candidates(model: nn.Module) -> list[_Candidate]:
         _Candidate(path, names, sum(p.numel() for p in module.parameters()))
         for path, module in model.named_modules()
         if isinstance(module, nn.ModuleList | nn.Sequential | nn.ModuleDict)
-        and len(names := _same_class_children(path, module)) >= 2
+        and len(names := same_class_children(path, module)) >= 2
     ]
 
 
-def _same_class_children(path: str, container: nn.Module) -> tuple[str, ...]:
+def same_class_children(path: str, container: nn.Module) -> tuple[str, ...]:
     """The children's names when they all are of one class that has children of its own: a block, not a Linear."""
     children = list(container.named_children())
     classes = {type(child) for _, child in children}
@@ -75,16 +86,15 @@ def _outermost(candidates: list[_Candidate]) -> list[_Candidate]:
     return sorted(kept, key=lambda c: -c.n_params)
 
 
-def _stack_names(kept: list[_Candidate]) -> list[str]:
-    """'main' for a single stack; else the first part of the path that tells them apart (encoder, decoder)."""
-    if len(kept) == 1:
+def _stack_names(paths: list[str]) -> list[str]:
+    if len(paths) == 1:
         return ["main"]
-    parts = [c.path.split(".") for c in kept]
+    parts = [path.split(".") for path in paths]
     for depth in range(max(map(len, parts))):
         names = [p[min(depth, len(p) - 1)] for p in parts]
         if len(set(names)) == len(names):
             return names
-    return [c.path for c in kept]
+    return paths
 
 
 def _named_blocks(model: nn.Module, named: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class Branch:
     carry_scale: float | None  # what the stream is multiplied with before the sum
     before: Node  # the stream the branch is added to
     total: Node  # the sum
+    reads_normed: bool = False  # it reads the stream itself, which is a norm's output when it enters the block
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class BlockFlow:
 
     branches: tuple[Branch, ...]
     in_place: bool  # the block overwrites its own input
+    entry_norm: bool = False  # the block first replaces the stream by its norm, before any branch
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def block_flow(trace: Trace, block: Call) -> BlockFlow:
         return BlockFlow((), False)
     branches = [b for i, join in enumerate(joins) for b in reader.branches(join, i, joins)]
     in_place = any(join.total[0] == block.input[0] for join in joins) if block.input else False
-    return BlockFlow(tuple(branches), in_place)
+    return BlockFlow(tuple(branches), in_place, reader.has_norm_before(joins[0]))
 
 
 class _Reader:
@@ -73,6 +75,7 @@ class _Reader:
     def __init__(self, trace: Trace, block: Call, inner: list[Call]) -> None:
         self.made, self.block, self.inner = trace.made, block, inner
         self.norms = {c.output: c for c in inner if is_norm(c) and c.output is not None}
+        self.enters_normed = _is_normed(trace, block)
 
     def path(self, node: Node | None) -> list[_Joined] | None:
         """The residual additions from the block's input to `node`; None when `node` does not carry the stream."""
@@ -93,11 +96,23 @@ class _Reader:
         return self.path(op.inputs[0])
 
     def _normed(self, joins: list[_Joined] | None, name: str) -> list[_Joined] | None:
-        """A norm on the carried stream belongs to the addition before it; before any, the block has another shape."""
-        if not joins:
+        """A norm on the carried stream belongs to the addition before it; before any, to the block's entry."""
+        if joins is None:
             return None
+        if not joins:
+            return []
         last = joins[-1]
         return [*joins[:-1], _Joined(last.before, last.branch, last.total, last.carry_scale, name)]
+
+    def has_norm_before(self, first: _Joined) -> bool:
+        """Whether the stream is replaced by its norm between the block's input and the first addition."""
+        node = first.before
+        while node != self.block.input:
+            norm, op = self.norms.get(node), self.made.get(node)
+            if norm is not None or op is None or op.kind == "norm":
+                return True
+            node = op.inputs[0]
+        return False
 
     def _added(self, node: Node, op: Op) -> list[_Joined] | None:
         first, second = op.inputs
@@ -134,6 +149,7 @@ class _Reader:
             carry_scale=join.carry_scale,
             before=join.before,
             total=join.total,
+            reads_normed=self.enters_normed and join.before == self.block.input,
         )
 
     def _module(self, node: Node) -> Call | None:
@@ -171,12 +187,21 @@ class _Reader:
         return (op.scale, op.inputs[0]) if op is not None and op.kind == "scale" else (None, node)
 
 
+def _is_normed(trace: Trace, block: Call) -> bool:
+    """Whether the stream that enters the block is the output of a norm outside it."""
+    made = trace.made.get(block.input) if block.input is not None else None
+    while made is not None and made.kind == "same":
+        made = trace.made.get(made.inputs[0])
+    before = [c for c in trace.calls if c.end < block.start and c.output == block.input]
+    return any(is_norm(call) for call in before) or (made is not None and made.kind == "norm")
+
+
 def _kind(source: Call | None, block: Call, index: int) -> str:
-    """'attn' or 'mlp' by the words in the module's path inside the block and in its class, else by order."""
+    """'attn' or 'mlp' by the words in the module's path inside the block, then in its class, else by order."""
     if source is not None:
-        words = f"{source.name.removeprefix(block.name)} {type(source.module).__name__}".lower()
-        if any(word in words for word in _MIXER_WORDS):
-            return "attn"
-        if any(word in words for word in _MLP_WORDS):
-            return "mlp"
+        for words in (source.name.removeprefix(block.name).lower(), type(source.module).__name__.lower()):
+            if any(word in words for word in _MIXER_WORDS):
+                return "attn"
+            if any(word in words for word in _MLP_WORDS):
+                return "mlp"
     return "attn" if index == 0 else "mlp"

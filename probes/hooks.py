@@ -4,6 +4,7 @@ Hooks are traced into compiled graphs, where nothing can be caught; in eager mod
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from torch.utils.hooks import RemovableHandle
 from .batch import Mask
 from .inert import Inert
 from .recorder import BlockSlot, Recorder, Slot
-from .sites import Sites
+from .sites import Block, Sites
 from .tensors import first_stream, with_stream
+from .turns import EachTurn, Turns
 
 __all__ = ["attach"]
 
@@ -28,18 +30,56 @@ def attach(model: nn.Module, sites: Sites, recorder: Recorder, mask: Mask, faile
         model.register_forward_pre_hook(_CompiledRootInput(recorder, mask), with_kwargs=True),
         model.register_forward_hook(_CompiledRootOutput(recorder)),
     ]
+    layers: dict[str, list[_Hooks]] = {}
     for block in sites.blocks:
-        module, slot = modules[block.name], recorder.blocks[block.stack, block.layer]
-        handles.append(module.register_forward_pre_hook(_BlockInput(recorder, slot, failed), with_kwargs=True))
-        handles.append(module.register_forward_hook(_BlockOutput(recorder, slot, failed)))
-    for tap in sites.taps:
-        module, slot = modules[tap.name], recorder.blocks[tap.key[0], tap.key[1] or 0]
-        site = recorder.slot(tap.key)
-        if tap.at == "input":
-            handles.append(module.register_forward_pre_hook(_InputTap(recorder, site, slot, failed), with_kwargs=True))
-        else:
-            handles.append(module.register_forward_hook(_OutputTap(recorder, site, slot, failed)))
+        layers.setdefault(block.name, []).append(_hooks_of(block, sites, recorder, failed))
+    for hooks in layers.values():
+        for place, hook in (hooks[0] if len(hooks) == 1 else _shared(hooks, recorder, failed)).items():
+            handles.append(_register(modules[place.name], place.at, hook))
     return handles
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a hook goes: a module's input or output, and what it is for."""
+
+    name: str
+    at: str
+    site: str
+
+
+_Hooks = dict[_Place, Callable[..., Any]]
+
+
+def _hooks_of(block: Block, sites: Sites, recorder: Recorder, failed: Failed) -> _Hooks:
+    """The hooks of one layer, the block's own first."""
+    slot = recorder.blocks[block.stack, block.layer]
+    hooks: _Hooks = {
+        _Place(block.name, "input", "block"): _BlockInput(recorder, slot, failed),
+        _Place(block.name, "output", "block"): _BlockOutput(recorder, slot, failed),
+    }
+    for tap in sites.taps:
+        if tap.key[:2] == (block.stack, block.layer):
+            kind = _InputTap if tap.at == "input" else _OutputTap
+            hooks[_Place(tap.name, tap.at, tap.key[2])] = kind(recorder, recorder.slot(tap.key), slot, failed)
+    return hooks
+
+
+def _shared(layers: list[_Hooks], recorder: Recorder, failed: Failed) -> _Hooks:
+    """The hooks of a module that is several layers: each call goes to the hook of its layer."""
+    turns = Turns(len(layers), failed)
+    recorder.restarts.append(turns.restart)
+    entry = next(iter(layers[0]))
+    return {
+        place: EachTurn(turns, {i: h[place] for i, h in enumerate(layers) if place in h}, enters=place == entry)
+        for place in dict.fromkeys(place for hooks in layers for place in hooks)
+    }
+
+
+def _register(module: nn.Module, at: str, hook: Callable[..., Any]) -> RemovableHandle:
+    if at == "input":
+        return module.register_forward_pre_hook(hook, with_kwargs=True)
+    return module.register_forward_hook(hook)
 
 
 class _CompiledRootInput(Inert):

@@ -49,6 +49,8 @@ class MassiveTop:
     def take(self) -> Tensor:
         """Everything as one flat tensor on the device; starts again."""
         rows = list(self._rows.values())
+        if not rows:
+            return torch.zeros(0)
         flat = torch.cat(
             [torch.stack([row.top_RF for row in rows]).flatten(), torch.stack([row.count for row in rows])]
         )

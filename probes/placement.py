@@ -21,6 +21,10 @@ __all__ = ["block_placement", "model_placement"]
 def block_placement(flow: BlockFlow, layer: int) -> str:
     """The placement of one block; `layer` counts from 1. A parallel block has one placement for both branches."""
     names = {_branch_placement(branch, layer) for branch in flow.branches}
+    if flow.entry_norm and names not in ({"pre"}, {"peri"}):
+        return "unknown"  # a norm on the way in is no part of a placement, unless every branch has its own as well
+    if names == {"pre", "none"} and all(b.pre_norm or b.reads_normed for b in flow.branches):
+        return "pre"  # the embedding's norm stands for the first one, as in ModernBERT
     return names.pop() if len(names) == 1 else "unknown"
 
 

@@ -4,6 +4,7 @@ What the structure tells (the blocks) is known at once; a traced forward on a sm
 and their placement. A site that neither shows is absent, never guessed.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +13,9 @@ from torch import nn
 
 from depthscope.store import DepthscopeError
 
-from .blocks import find_stacks
-from .flow import BlockFlow, block_flow, is_norm
+from .blocks import Stack, find_stacks, may_hold_blocks
+from .flow import BlockFlow, is_norm
+from .layers import LayerCall, layer_calls
 from .parameters import parameter_groups
 from .placement import block_placement, model_placement
 from .trace import Call, Trace, trace_forward
@@ -37,13 +39,18 @@ class Tap:
 
 @dataclass(frozen=True)
 class Block:
-    """One block: its qualified name, depth (from 1), norm placement and whether it overwrites its own input."""
+    """One block: its qualified name, depth (from 1), norm placement and whether it overwrites its own input.
+
+    A block that runs several times in a forward is as many layers: `turn` says which of its `turns` calls this one is.
+    """
 
     name: str
     stack: str
     layer: int
     placement: str = "unknown"
     in_place: bool = False
+    turn: int = 0
+    turns: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,12 @@ class Sites:
     parameters: Mapping[Key, tuple[str, ...]]
     placement: str = "unknown"
     how: str = "structure"
+    left_out: tuple[str, ...] = ()
+    """What is not measured although it was looked for, one line each."""
 
     def __str__(self) -> str:
+        if not self.blocks:
+            return "blocks not known before the first forward"
         sites = sorted({tap.key[2] for tap in self.taps})
         first, last = self.blocks[0], self.blocks[-1]
         return (
@@ -76,34 +87,85 @@ def find_sites(model: nn.Module, named: Mapping[str, Any] | None = None) -> Site
     unknown = sorted(set(named) - set(_NAMED))
     if unknown:
         raise DepthscopeError(f"expected sites to name {', '.join(_NAMED)}, got {unknown[0]!r}; leave it out")
-    stacks = find_stacks(model, named.get("blocks"))
+    stacks = _stacks(model, named.get("blocks"))
     blocks = tuple(Block(name, s.name, i) for s in stacks for i, name in enumerate(s.blocks, start=1))
     taps = tuple(
         tap for kind in ("attn", "mlp") if kind in named for tap in _named_taps(model, blocks, kind, named[kind])
     )
-    return Sites(blocks, taps, _groups(model, blocks, _branch_names(taps), {}), how="names" if taps else "structure")
+    return Sites(blocks, taps, _groups(model, blocks, _branch_names(taps), {}), how="names" if named else "structure")
+
+
+def _stacks(model: nn.Module, named: str | tuple[str, ...] | None) -> tuple[Stack, ...]:
+    """What the structure shows; nothing yet where only a forward can tell, because a part of it may run repeatedly."""
+    try:
+        return find_stacks(model, named)
+    except DepthscopeError:
+        if named is not None or not may_hold_blocks(model):
+            raise
+        return ()
 
 
 def trace_sites(model: nn.Module, sites: Sites, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Sites:
     """`sites` with branches, placement and outer modules, from one traced forward. Raises what the model raises."""
     trace = trace_forward(model, args, kwargs)
-    calls = {call.name: call for call in trace.calls}
-    flows = {b.name: block_flow(trace, calls[b.name]) for b in sites.blocks if b.name in calls}
-    blocks = tuple(_placed(block, flows.get(block.name)) for block in sites.blocks)
-    taps = sites.taps or tuple(
-        t for b in blocks if b.name in flows for t in _taps(trace, b, calls[b.name], flows[b.name])
-    )
-    outer = _outer_modules(trace, [calls[b.name] for b in blocks if b.name in calls])
-    parameters = _groups(model, blocks, _branch_modules(blocks, flows), outer)
+    layers = layer_calls(trace, model, _stacks_of(sites), as_named=sites.how == "names")
+    blocks = tuple(_block(each) for each in layers)
+    wanted = _renumbered(sites.taps, blocks) or tuple(t for each in layers for t in _taps(trace, each))
+    unclear = _unclear(trace, wanted, blocks)
+    outer = _outer_modules(trace, [each.call for each in layers])
+    parameters = _groups(model, blocks, _branch_modules(layers), outer)
     placements = {model_placement([b.placement for b in blocks if b.stack == s]) for s in {b.stack for b in blocks}}
-    placement = placements.pop() if len(placements) == 1 else "unknown"
-    return replace(sites, blocks=blocks, taps=taps, parameters=parameters, placement=placement, how="traced forward")
+    silent = [b.name for b in sites.blocks if not any(name.startswith(b.name) for name in {c.name for c in blocks})]
+    return Sites(
+        blocks,
+        tuple(tap for tap in wanted if tap.name not in unclear),
+        parameters,
+        placements.pop() if len(placements) == 1 else "unknown",
+        "traced forward",
+        tuple(f"{name} is not measured: {why}" for name, why in _left_out(silent, unclear)),
+    )
 
 
-def _placed(block: Block, flow: BlockFlow | None) -> Block:
-    if flow is None:
-        return block
-    return replace(block, placement=block_placement(flow, block.layer), in_place=flow.in_place)
+def _stacks_of(sites: Sites) -> tuple[Stack, ...]:
+    names = dict.fromkeys(block.stack for block in sites.blocks)
+    return tuple(Stack(name, tuple(b.name for b in sites.blocks if b.stack == name)) for name in names)
+
+
+def _block(found: LayerCall) -> Block:
+    return Block(
+        found.call.name,
+        found.stack,
+        found.layer,
+        block_placement(found.flow, found.layer),
+        found.flow.in_place,
+        found.turn,
+        found.turns,
+    )
+
+
+def _renumbered(taps: tuple[Tap, ...], blocks: tuple[Block, ...]) -> tuple[Tap, ...]:
+    """The taps that the user named, for every layer their block is."""
+    return tuple(
+        replace(tap, key=(block.stack, block.layer, tap.key[2]))
+        for block in blocks
+        for tap in taps
+        if block.turn == 0 and tap.name.startswith(f"{block.name}.")
+    )
+
+
+def _unclear(trace: Trace, taps: tuple[Tap, ...], blocks: tuple[Block, ...]) -> set[str]:
+    """Tapped modules that do not run once in each call of their block: their values would be those of two sites."""
+    layers = {(block.stack, block.layer): block for block in blocks}
+    ran = Counter(call.name for call in trace.calls)
+    owners = Counter((tap.name, layers[tap.key[0], tap.key[1] or 0].name) for tap in taps if tap.at == "output")
+    shared = {name for name, count in Counter(name for name, _ in owners).items() if count > 1}
+    return shared | {tap.name for tap in taps if ran[tap.name] != layers[tap.key[0], tap.key[1] or 0].turns}
+
+
+def _left_out(silent: list[str], unclear: set[str]) -> list[tuple[str, str]]:
+    return [(name, "it did not run in the first forward") for name in silent] + [
+        (name, "it runs several times in a block, or in several blocks") for name in sorted(unclear)
+    ]
 
 
 def _named_taps(model: nn.Module, blocks: tuple[Block, ...], kind: str, child: str) -> list[Tap]:
@@ -115,8 +177,9 @@ def _named_taps(model: nn.Module, blocks: tuple[Block, ...], kind: str, child: s
     return taps
 
 
-def _taps(trace: Trace, block: Block, call: Call, flow: BlockFlow) -> list[Tap]:
+def _taps(trace: Trace, block: LayerCall) -> list[Tap]:
     """The branch sites of one block; a kind that occurs twice (two MLPs) is left out rather than mixed."""
+    flow = block.flow
     kinds = [branch.kind for branch in flow.branches]
     taps = []
     for branch in flow.branches:
@@ -130,7 +193,7 @@ def _taps(trace: Trace, block: Block, call: Call, flow: BlockFlow) -> list[Tap]:
             taps.append(Tap(branch.raw_norm, "input", (block.stack, block.layer, f"{branch.kind}_raw")))
     if flow.branches and flow.branches[-1].post_norm:
         taps.append(Tap(flow.branches[-1].post_norm, "input", (block.stack, block.layer, "resid_sum")))
-    middle = _middle_reader(trace, call, flow)
+    middle = _middle_reader(trace, block.call, flow)
     return taps if middle is None else [*taps, Tap(middle, "input", (block.stack, block.layer, "resid_mid"))]
 
 
@@ -143,14 +206,14 @@ def _middle_reader(trace: Trace, block: Call, flow: BlockFlow) -> str | None:
     return min(readers, key=lambda c: c.start).name if readers else None
 
 
-def _branch_modules(blocks: tuple[Block, ...], flows: Mapping[str, BlockFlow]) -> dict[str, dict[str, str]]:
+def _branch_modules(layers: list[LayerCall]) -> dict[str, dict[str, str]]:
     """For each block with one attention and one MLP the modules that compute them, before an output norm."""
     found: dict[str, dict[str, str]] = {}
-    for block in blocks:
-        branches = flows[block.name].branches if block.name in flows else ()
+    for layer in layers:
+        branches = layer.flow.branches
         named = {branch.kind: branch.source for branch in branches if branch.source is not None}
         if len(branches) == len(named) == 2:
-            found[block.name] = named
+            found[layer.call.name] = named
     return found
 
 
@@ -176,4 +239,5 @@ def _outer_modules(trace: Trace, blocks: list[Call]) -> dict[str, str]:
 def _groups(
     model: nn.Module, blocks: tuple[Block, ...], branches: Mapping[str, Mapping[str, str]], outer: Mapping[str, str]
 ) -> dict[Key, tuple[str, ...]]:
-    return parameter_groups(model, {b.name: (b.stack, b.layer) for b in blocks}, branches, outer)
+    first = {b.name: (b.stack, b.layer) for b in blocks if b.turn == 0}
+    return parameter_groups(model, first, branches, outer)

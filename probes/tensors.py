@@ -11,14 +11,22 @@ __all__ = ["first_stream", "tensors_in", "with_stream"]
 
 
 def first_stream(value: Any) -> Tensor | None:
-    """The first floating point `[B, T, D]` or `[N, D]` tensor in nested tuples and dicts: by convention the stream."""
+    """The first floating point `[B, T, D]` or `[N, D]` tensor in nested tuples and dicts: by convention the stream.
+
+    Where there is none, the first `[B, C, T, D]`: series with several channels.
+    """
+    found = _first(value, (2, 3))
+    return _first(value, (4,)) if found is None else found
+
+
+def _first(value: Any, dims: tuple[int, ...]) -> Tensor | None:
     if isinstance(value, Tensor):
-        return value if value.is_floating_point() and value.dim() in (2, 3) else None
+        return value if value.is_floating_point() and value.dim() in dims else None
     if isinstance(value, dict):  # Hugging Face outputs are ordered dicts
         value = tuple(value.values())
     if isinstance(value, tuple | list):
         for item in value:
-            found = first_stream(item)
+            found = _first(item, dims)
             if found is not None:
                 return found
     return None
@@ -37,14 +45,23 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 def with_stream(value: Any, new: Tensor) -> Any:
     """`value` with its `first_stream` replaced; None where its kind of container is not known."""
-    if isinstance(value, Tensor):
+    found = first_stream(value)
+    return None if found is None else _replaced(value, found, new)
+
+
+def _replaced(value: Any, old: Tensor, new: Tensor) -> Any:
+    if value is old:
         return new
     if type(value) in (tuple, list):
         for i, item in enumerate(value):
-            if first_stream(item) is not None:
-                return type(value)([*value[:i], with_stream(item, new), *value[i + 1 :]])
+            if _holds(item, old):
+                return type(value)([*value[:i], _replaced(item, old, new), *value[i + 1 :]])
     if type(value) is dict:
         for key, item in value.items():
-            if first_stream(item) is not None:
-                return {**value, key: with_stream(item, new)}
+            if _holds(item, old):
+                return {**value, key: _replaced(item, old, new)}
     return None
+
+
+def _holds(value: Any, tensor: Tensor) -> bool:
+    return first_stream(value) is tensor or _first(value, (4,)) is tensor

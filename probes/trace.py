@@ -40,7 +40,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module; `start` and `end` order it among all calls."""
+    """One call of a module; `start` and `end` order it among all calls. `shapes` are those of input and output."""
 
     name: str
     module: nn.Module
@@ -48,6 +48,7 @@ class Call:
     output: Node | None
     start: int
     end: int
+    shapes: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
 
 
 @dataclass
@@ -125,17 +126,18 @@ def _scale(func: Any, args: tuple[Any, ...], inputs: tuple[Node, ...]) -> Op | N
 
 
 def _watch_calls(trace: Trace, name: str, module: nn.Module) -> list[Any]:
-    starts: list[tuple[int, Node | None]] = []
+    starts: list[tuple[int, Node | None, tuple[int, ...]]] = []
 
     def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         stream = first_stream((args, kwargs))
-        starts.append((trace.tick(), None if stream is None else trace.node(stream)))
+        node, shape = (None, ()) if stream is None else (trace.node(stream), tuple(stream.shape))
+        starts.append((trace.tick(), node, shape))
 
     def after(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        start, node = starts.pop()
+        start, node, shape = starts.pop()
         stream = first_stream(output)
-        made = None if stream is None else trace.node(stream)
-        trace.calls.append(Call(name, module, node, made, start, trace.tick()))
+        made, new_shape = (None, ()) if stream is None else (trace.node(stream), tuple(stream.shape))
+        trace.calls.append(Call(name, module, node, made, start, trace.tick(), (shape, new_shape)))
 
     return [
         module.register_forward_pre_hook(before, with_kwargs=True),

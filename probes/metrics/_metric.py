@@ -3,6 +3,7 @@
 Shapes: B sequences, T positions, D features, N = B*T tokens, Q sequences with at least one real token.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -71,7 +72,7 @@ class Tokens:
 
     def __init__(self, x_BTD: Tensor, real_BT: Tensor | None = None) -> None:
         x = x_BTD.detach()
-        self.x_BTD = x if x.dim() == 3 else x.unsqueeze(0)
+        self.x_BTD = x if x.dim() == 3 else x.flatten(0, -3) if x.dim() > 3 else x.unsqueeze(0)
         self.x_ND = _wide(x.reshape(-1, x.shape[-1]))
         low_N, high_N = torch.aminmax(self.x_ND, dim=-1)
         self.abs_max_N = torch.maximum(high_N, -low_N)  # NaN or Inf exactly where the token has one
@@ -104,7 +105,7 @@ class Pair:
     def __init__(self, in_BTD: Tensor, delta_BTD: Tensor, real_BT: Tensor | None = None) -> None:
         in_ND = _wide(in_BTD.detach().reshape(-1, in_BTD.shape[-1]))
         delta_ND = _wide(delta_BTD.detach().reshape(-1, delta_BTD.shape[-1]))
-        self.sequences = in_BTD.shape[0] if in_BTD.dim() == 3 else 1
+        self.sequences = math.prod(in_BTD.shape[:-2])
         self.in_square_N = _double((in_ND * in_ND).sum(-1))
         self.delta_square_N = _double((delta_ND * delta_ND).sum(-1))
         self.dot_N = _double((in_ND * delta_ND).sum(-1))
