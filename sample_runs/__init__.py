@@ -9,14 +9,31 @@ from typing import TYPE_CHECKING, Any
 from depthscope.store import DepthscopeError
 
 if TYPE_CHECKING:
+    from .convert import fold_prepbn, to_pre_crmsnorm, to_pre_rmsnorm
     from .demo import run_demo
     from .model import build_model
     from .norms import STRATEGIES
     from .recorded import recorded_bundles
 
-__all__ = ["STRATEGIES", "build_model", "recorded_bundles", "run_demo"]
+__all__ = [
+    "STRATEGIES",
+    "build_model",
+    "fold_prepbn",
+    "recorded_bundles",
+    "run_demo",
+    "to_pre_crmsnorm",
+    "to_pre_rmsnorm",
+]
 
-_HOMES = {"STRATEGIES": ".norms", "build_model": ".model", "recorded_bundles": ".recorded", "run_demo": ".demo"}
+_HOMES = {
+    "STRATEGIES": ".norms",
+    "build_model": ".model",
+    "fold_prepbn": ".convert",
+    "recorded_bundles": ".recorded",
+    "run_demo": ".demo",
+    "to_pre_crmsnorm": ".convert",
+    "to_pre_rmsnorm": ".convert",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,22 +18,24 @@ from typing import TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from depthscope.store import DepthscopeError
 
 from .checks import at_least, one_of, positive
 from .norms import Place, Strategy, find_strategy
 
-__all__ = ["Attention", "Decoder", "SwiGLU", "build_model", "linear_std"]
+__all__ = ["Attention", "Decoder", "Parts", "Shape", "SwiGLU", "build_model", "check_shape", "draw_parts", "linear_std"]
 
 BYTES = 256
 CONTEXT = 1024
 NORMS: dict[str, Callable[..., nn.Module]] = {
-    "rms": partial(nn.RMSNorm, eps=1e-6),
-    "layer": partial(nn.LayerNorm, eps=1e-6, bias=False),
+    "rms": lambda width, bias: nn.RMSNorm(width, eps=1e-6),
+    "layer": lambda width, bias: nn.LayerNorm(width, eps=1e-6, bias=bias),
 }
 
-Linear = partial(nn.Linear, bias=False)
+# Every weight is drawn below, so none is drawn when a module is made.
+Linear, Embedding = partial(skip_init, nn.Linear), partial(skip_init, nn.Embedding)
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -48,6 +50,20 @@ class Shape:
     norm: str
     embedding_std: float
     context: int
+    biases: bool = False
+    tied: bool = False
+
+    def new_norm(self, width: int | None = None) -> nn.Module:
+        return NORMS[self.norm](width or self.width, self.biases)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is drawn, before a strategy joins it: embedding, the two branches of each block, head."""
+
+    embed: nn.Embedding
+    branches: tuple[tuple["Attention", "SwiGLU"], ...]
+    head: nn.Linear
 
 
 def rope_tables(context: int, head_width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
@@ -69,29 +85,32 @@ class Attention(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, width: int, heads: int, context: int) -> None:
+    def __init__(self, width: int, heads: int, context: int, biases: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        self.q, self.k, self.v, self.out = (Linear(width, width) for _ in range(4))
+        self.q, self.k, self.v, self.out = (Linear(width, width, bias=biases) for _ in range(4))
+        self.q_norm, self.k_norm, self.v_norm = nn.Identity(), nn.Identity(), nn.Identity()
         cos, sin = rope_tables(context, width // heads)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        B, T, D = x_BTD.shape
-        q, k, v = (matrix(x_BTD).view(B, T, self.heads, -1).transpose(1, 2) for matrix in (self.q, self.k, self.v))
+        B, T, _ = x_BTD.shape
+        projected = self.q_norm(self.q(x_BTD)), self.k_norm(self.k(x_BTD)), self.v_norm(self.v(x_BTD))
+        q, k, v = (y_BTD.view(B, T, self.heads, -1).transpose(1, 2) for y_BTD in projected)
         q, k = rotate(q, self.cos[:T], self.sin[:T]), rotate(k, self.cos[:T], self.sin[:T])
         y_BHTK = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
+        return self.out(y_BHTK.transpose(1, 2).reshape(B, T, -1))
 
 
 class SwiGLU(nn.Module):
     """The gated MLP, `[B, T, D] -> [B, T, D]` (arXiv 2002.05202); 8/3 wide: the parameters of a plain 4x MLP."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, biases: bool = False) -> None:
         super().__init__()
         inner = 8 * -(-width // 3)  # 8/3 of the width, up to a multiple of 8: 768 -> 2048, 512 -> 1368 as in the papers
-        self.gate, self.up, self.down = Linear(width, inner), Linear(width, inner), Linear(inner, width)
+        self.gate, self.up = (Linear(width, inner, bias=biases) for _ in range(2))
+        self.down = Linear(inner, width, bias=biases)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         return self.down(F.silu(self.gate(x_BTD)) * self.up(x_BTD))
@@ -100,18 +119,20 @@ class SwiGLU(nn.Module):
 class Decoder(nn.Module):
     """Token ids `[B, T]` to logits `[B, T, V]` of the next token; T at most `context`."""
 
-    def __init__(self, strategy: Strategy, shape: Shape, generator: torch.Generator) -> None:
+    def __init__(self, strategy: Strategy, shape: Shape, parts: Parts) -> None:
         super().__init__()
-        make_norm = partial(NORMS[shape.norm], shape.width)
-        self.context = shape.context
-        self.embed = draw(nn.Embedding(shape.vocab, shape.width), shape.embedding_std, generator)
-        self.enter = strategy.enter(make_norm)
-        self.blocks = nn.ModuleList(
-            strategy.block(Place(layer, shape.layers, make_norm), *draw_branches(shape, generator))
-            for layer in range(1, shape.layers + 1)
+        entry, *places, exit = (
+            Place(layer, shape.layers, shape.new_norm, shape.width, linear_std(shape.width))
+            for layer in range(shape.layers + 2)
         )
-        self.final_norm = strategy.leave(make_norm)
-        self.head = draw(Linear(shape.width, shape.vocab), linear_std(shape.width), generator)
+        self.strategy, self.context = strategy.name, shape.context
+        self.embed = parts.embed
+        self.enter = strategy.enter(entry)
+        self.blocks = nn.ModuleList(
+            strategy.block(place, *branches) for place, branches in zip(places, parts.branches, strict=True)
+        )
+        self.final_norm = strategy.leave(exit)
+        self.head = parts.head
 
     def forward(self, ids_BT: Tensor) -> Tensor:
         if ids_BT.shape[1] > self.context:
@@ -131,16 +152,30 @@ def linear_std(width: int) -> float:
 
 
 def draw(module: M, std: float, generator: torch.Generator) -> M:
-    """Draws every parameter of the module from N(0, std^2), in the order they are defined."""
+    """Draws every matrix of the module from N(0, std^2), in the order they are defined; biases are 0."""
     for parameter in module.parameters():
-        nn.init.normal_(parameter, std=std, generator=generator)
+        if parameter.dim() < 2:
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.normal_(parameter, std=std, generator=generator)
     return module
+
+
+def draw_parts(shape: Shape, seed: int) -> Parts:
+    """All that is drawn for a decoder of this shape: the same for every strategy."""
+    generator, std = torch.Generator().manual_seed(seed), linear_std(shape.width)
+    embed = draw(Embedding(shape.vocab, shape.width), shape.embedding_std, generator)
+    branches = tuple(draw_branches(shape, generator) for _ in range(shape.layers))
+    head = draw(Linear(shape.width, shape.vocab, bias=False), std, generator)
+    if shape.tied:
+        head.weight = embed.weight
+    return Parts(embed, branches, head)
 
 
 def draw_branches(shape: Shape, generator: torch.Generator) -> tuple[Attention, SwiGLU]:
     """The two branches of the next block."""
-    attn = draw(Attention(shape.width, shape.heads, shape.context), linear_std(shape.width), generator)
-    return attn, draw(SwiGLU(shape.width), linear_std(shape.width), generator)
+    attn = draw(Attention(shape.width, shape.heads, shape.context, shape.biases), linear_std(shape.width), generator)
+    return attn, draw(SwiGLU(shape.width, shape.biases), linear_std(shape.width), generator)
 
 
 def build_model(
@@ -154,21 +189,23 @@ def build_model(
     seed: int = 0,
     embedding_std: float = 0.02,
     context: int = CONTEXT,
+    biases: bool = False,
+    tied: bool = False,
 ) -> Decoder:
     """The reference decoder with this norm strategy: ids `[B, T]` to logits `[B, T, vocab]`, T at most `context`.
 
     Models of one seed and shape have equal matrices whatever the strategy; the global random state is left as it was.
     `embedding_std`: the papers use 0.02 (Curse of Depth) and 0.632 (Mix-LN, GPAS), which changes the stream's variance
-    before block 1 by a factor of 1000. Raises DepthscopeError for an unknown strategy or an impossible shape.
+    before block 1 by a factor of 1000. `biases` gives every linear layer but the head, and a LayerNorm, a bias (0 at
+    first); `tied` makes the embedding the head's matrix.
+    Raises DepthscopeError for an unknown strategy or an impossible shape.
     """
     found = find_strategy(strategy) if isinstance(strategy, str) else strategy
-    shape = Shape(layers, width, heads, vocab, norm, embedding_std, context)
+    shape = Shape(layers, width, heads, vocab, norm, embedding_std, context, biases, tied)
     check_shape(shape)
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # modules draw as they are made; those draws are replaced or belong to a strategy
+    with torch.random.fork_rng(devices=[]):  # what a strategy draws by itself is repeatable, and nobody else's
         torch.default_generator.manual_seed(seed)
-        return Decoder(found, shape, torch.Generator().manual_seed(seed))
+        return Decoder(found, shape, draw_parts(shape, seed))
 
 
 def check_shape(shape: Shape) -> None:

@@ -2,14 +2,27 @@
 
 from depthscope.store import DepthscopeError
 
-from .lns import LNS
+from .deepnorm import DEEPNORM
+from .dyt import DYT
+from .gpas import GPAS
+from .hybrid import HYBRID, HYBRID_STAR
+from .keel import KEEL
+from .lns import LNS, LNS_LEARNABLE
 from .mix import MIX
-from .peri import PERI, PERI_EMBED
+from .olmo2 import OLMO2
+from .peri import PERI, PERI_EMBED, SANDWICH
 from .post import POST
+from .power import POWER
 from .pre import PRE
-from .strategy import Block, Join, Place, Strategy
+from .prepbn import PREPBN
+from .prerms import PRE_CRMS, PRE_RMS
+from .prescaled import PRE_SCALED
+from .prores import PRORES
+from .qk import QK
+from .siamese import SIAMESE
+from .strategy import Block, Join, MakeNorm, Place, Strategy, rescale
 
-__all__ = ["STRATEGIES", "Block", "Join", "Place", "Strategy", "find_strategy"]
+__all__ = ["STRATEGIES", "Block", "Join", "MakeNorm", "Place", "Strategy", "find_strategy", "rescale"]
 
 STRATEGIES: dict[str, Strategy] = {
     strategy.name: strategy
@@ -18,8 +31,25 @@ STRATEGIES: dict[str, Strategy] = {
         POST,
         PERI,
         PERI_EMBED,
+        SANDWICH,
         MIX,
         LNS,
+        LNS_LEARNABLE,
+        PRE_SCALED,
+        QK,
+        OLMO2,
+        DEEPNORM,
+        KEEL,
+        HYBRID,
+        HYBRID_STAR,
+        GPAS,
+        SIAMESE,
+        PRORES,
+        DYT,
+        PRE_RMS,
+        PRE_CRMS,
+        POWER,
+        PREPBN,
     )
 }
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from .strategy import Block, Join, MakeNorm, Place, Strategy
+from .strategy import Block, Join, Place, Strategy
 
-__all__ = ["PERI", "PERI_EMBED", "PeriJoin", "peri_block"]
+__all__ = ["PERI", "PERI_EMBED", "SANDWICH", "PeriJoin", "peri_block"]
 
 
 class PeriJoin(Join):
@@ -30,14 +30,24 @@ class PeriJoin(Join):
     def forward(self, x_BTD: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
         return x_BTD + self.norm_out(f(self.norm_in(x_BTD)))
 
+    def terms(self, x_BTD: Tensor, branch_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        return x_BTD, self.norm_out(branch_BTD)
+
 
 def peri_block(place: Place, attn: nn.Module, mlp: nn.Module) -> Block:
     return Block(attn, mlp, PeriJoin(place.norm(), place.norm()), PeriJoin(place.norm(), place.norm()))
 
 
-def _embedding_norm(norm: MakeNorm) -> nn.Module:
-    return norm()
+def _embedding_norm(place: Place) -> nn.Module:
+    return place.norm()
 
 
 PERI = Strategy(name="peri", title="Peri-LN", flow="x + N(F(N(x)))", source="arXiv 2502.02732", block=peri_block)
 PERI_EMBED = replace(PERI, name="peri-embed", title="Peri-LN with embedding norm", enter=_embedding_norm)
+SANDWICH = replace(
+    PERI,
+    name="sandwich",
+    title="Sandwich-LN",
+    source="arXiv 2105.13290",
+    note="The same model as peri, by its older name.",
+)

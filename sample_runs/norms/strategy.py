@@ -5,28 +5,39 @@ strategy is a record whose `block` builds one block from its two branches (whose
 `leave` are what stands before block 1 and after block L. A new strategy is one file with such a record and one line in
 the table of `norms/__init__.py`.
 
+Drawn weights may be shared by several models: a strategy that wants other ones puts new parameters in their place
+(`rescale`) and never writes into the old ones.
+
 Shapes: B sequences, T tokens, D width of the stream.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-__all__ = ["Block", "Join", "MakeNorm", "Place", "Strategy"]
+__all__ = ["Block", "Join", "MakeNorm", "Place", "Strategy", "rescale"]
 
-MakeNorm = Callable[
-    [], nn.Module
-]  # a fresh norm of the stream's width, of the kind (RMSNorm, LayerNorm) the model uses
+
+class MakeNorm(Protocol):
+    """A fresh norm of the kind (RMSNorm, LayerNorm) the model uses; of the stream's width where none is given."""
+
+    def __call__(self, width: int | None = None) -> nn.Module: ...
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a block stands: `layer` counts from 1 to `layers`."""
+    """Where a block stands: `layer` counts from 1 to `layers`; 0 is before block 1, `layers` + 1 after the last.
+
+    `std` is the standard deviation the branches' matrices were drawn with.
+    """
 
     layer: int
     layers: int
     norm: MakeNorm
+    width: int
+    std: float
 
 
 class Join(nn.Module):
@@ -34,6 +45,10 @@ class Join(nn.Module):
 
     def forward(self, x_BTD: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not say how it joins a branch to the stream")
+
+    def terms(self, x_BTD: Tensor, branch_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """What the addition adds: the stream as carried on and the branch's output as added, both `[B, T, D]`."""
+        return x_BTD, branch_BTD
 
 
 class Block(nn.Module):
@@ -49,12 +64,18 @@ class Block(nn.Module):
         return self.mlp_join(x_BTD, self.mlp)
 
 
-def _nothing(norm: MakeNorm) -> nn.Module:
+def rescale(matrix: nn.Module, factor: float) -> None:
+    """Gives the matrix new weights: `factor` times the drawn ones, which stay as they are."""
+    assert isinstance(matrix.weight, Tensor)
+    matrix.weight = nn.Parameter(matrix.weight.detach() * factor)
+
+
+def _nothing(place: Place) -> nn.Module:
     return nn.Identity()
 
 
-def _final_norm(norm: MakeNorm) -> nn.Module:
-    return norm()
+def _final_norm(place: Place) -> nn.Module:
+    return place.norm()
 
 
 @dataclass(frozen=True)
@@ -66,9 +87,11 @@ class Strategy:
     flow: str
     """The residual rule in one line, for F = attention or MLP, N = norm."""
     source: str
-    block: Callable[[Place, nn.Module, nn.Module], nn.Module]
-    """(place, attn, mlp) -> block; may also rescale the drawn weights or add modules to the branches."""
-    enter: Callable[[MakeNorm], nn.Module] = _nothing
+    block: Callable[[Place, Any, Any], nn.Module]
+    """(place, attn, mlp) -> block; may also give the branches other weights or add modules to them."""
+    enter: Callable[[Place], nn.Module] = _nothing
     """What stands between the embedding and block 1."""
-    leave: Callable[[MakeNorm], nn.Module] = _final_norm
+    leave: Callable[[Place], nn.Module] = _final_norm
     """What stands between block L and the head; a plain final norm in every variant of the papers' own code."""
+    note: str = ""
+    """What a reader must know before comparing: free choices made here, what `norm` means, what leaks."""

@@ -9,6 +9,7 @@ from torch import nn
 
 from depthscope.sample_runs import STRATEGIES, build_model
 from depthscope.sample_runs.model import Attention, SwiGLU, draw, linear_std, rope_tables, rotate
+from depthscope.sample_runs.norms.prepbn import PRepBN
 from depthscope.store import DepthscopeError
 
 
@@ -25,15 +26,42 @@ def test_ids_in_logits_out(name: str, norm: str) -> None:
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_a_later_token_changes_no_earlier_logit(name: str) -> None:
+BATCH_STATISTICS = ("power", "prepbn")
+
+
+def logits_of(name: str, ids_BT: torch.Tensor, train: bool) -> torch.Tensor:
+    """Of a fresh model that has seen a few batches, so that what starts at zero does not stay there."""
     model = build_model(name, layers=3, width=16, heads=2, embedding_std=0.632)
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if parameter.dim() < 2 and ("eta" in key or "weight" in key):
+                parameter.add_(0.5)  # PRepBN starts with gains of 0
+    model(torch.randint(256, (4, 12), generator=generator(9)))
+    for module in model.modules():
+        if isinstance(module, PRepBN):
+            module.seen.fill_(module.warm + module.fade)  # batch norm alone
+    return model.train(train)(ids_BT)
+
+
+def changed_late() -> tuple[torch.Tensor, torch.Tensor]:
     ids_BT = torch.randint(256, (2, 12), generator=generator())
     changed_BT = ids_BT.clone()
     changed_BT[:, 8:] = (changed_BT[:, 8:] + 1) % 256
-    before, after = model(ids_BT), model(changed_BT)
+    return ids_BT, changed_BT
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_later_token_changes_no_earlier_logit(name: str) -> None:
+    before, after = (logits_of(name, ids_BT, train=name not in BATCH_STATISTICS) for ids_BT in changed_late())
     assert torch.equal(before[:, :8], after[:, :8])
     assert not torch.allclose(before[:, 8:], after[:, 8:])
+
+
+@pytest.mark.parametrize("name", BATCH_STATISTICS)
+def test_batch_statistics_leak_the_future_in_training_as_the_note_says(name: str) -> None:
+    before, after = (logits_of(name, ids_BT, train=True) for ids_BT in changed_late())
+    assert not torch.allclose(before[:, :8], after[:, :8])
+    assert "leak the future" in STRATEGIES[name].note
 
 
 def test_rotation_is_multiplication_by_a_complex_phase() -> None:
@@ -134,3 +162,15 @@ def test_too_many_tokens_say_so() -> None:
     model = build_model("pre", layers=1, width=8, heads=2, context=4)
     with pytest.raises(DepthscopeError, match="expected at most 4 tokens a sequence, but got 5"):
         model(torch.zeros(1, 5, dtype=torch.long))
+
+
+def test_biases_and_a_tied_head() -> None:
+    plain, full = (
+        build_model("pre", layers=2, width=16, heads=2, norm="layer", biases=b, tied=b, seed=1) for b in (False, True)
+    )
+    assert full.head.weight is full.embed.weight
+    assert full.blocks[0].mlp.down.bias.eq(0).all()
+    assert full.final_norm.bias is not None
+    assert torch.equal(plain.blocks[1].attn.out.weight, full.blocks[1].attn.out.weight)
+    ids_BT = torch.randint(256, (2, 5), generator=generator())
+    assert full(ids_BT).shape == (2, 5, 256)
