@@ -4,12 +4,15 @@ Needs neither torch nor streamlit. The names below are the face; everything else
 """
 
 from .bundle import export_runs, import_bundle
+from .compact import Compacted, compact
+from .edit import remove_runs, rename_run
 from .errors import (
     BundleInvalid,
     DepthscopeError,
     NotAStore,
     RunMissing,
     RunNameTaken,
+    RunRunning,
     StoreBusy,
     StoreMissing,
     StoreTooNew,
@@ -23,6 +26,7 @@ from .spool import RunWriter, open_run
 
 __all__ = [
     "BundleInvalid",
+    "Compacted",
     "DepthscopeError",
     "Event",
     "IngestResult",
@@ -35,6 +39,7 @@ __all__ = [
     "RunInfo",
     "RunMissing",
     "RunNameTaken",
+    "RunRunning",
     "RunWriter",
     "Scalar",
     "Step",
@@ -42,6 +47,7 @@ __all__ = [
     "StoreBusy",
     "StoreMissing",
     "StoreTooNew",
+    "compact",
     "default_store",
     "depth_profile",
     "export_runs",
@@ -52,6 +58,8 @@ __all__ = [
     "metric_sites",
     "open_run",
     "open_store",
+    "remove_runs",
+    "rename_run",
     "run_table",
     "sampled_steps",
     "series",

@@ -16,7 +16,7 @@ from pathlib import Path
 from .errors import RunMissing, RunNameTaken
 from .layout import fsync_folder
 
-__all__ = ["Attempt", "attempts_of", "claim", "is_claimed", "join", "new_ulid", "newest", "release"]
+__all__ = ["Attempt", "attempts_of", "claim", "copy", "is_claimed", "join", "new_ulid", "newest", "release"]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -49,6 +49,16 @@ def _decode(ulid: str) -> int:
 def claim(claims: Path, run: str, from_steps: Sequence[int] = (0,)) -> list[Attempt]:
     """Take the name for a new run. RunNameTaken when it is another's."""
     made = _mint("", run, from_steps)
+    _create(claims, run, made)
+    return made
+
+
+def copy(claims: Path, run: str, new: str) -> None:
+    """Take the name `new` for the attempts of `run`. RunNameTaken when it is another's."""
+    _create(claims, new, attempts_of(claims, run))
+
+
+def _create(claims: Path, run: str, made: Sequence[Attempt]) -> None:
     try:
         handle = os.open(_file(claims, run), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
@@ -60,7 +70,6 @@ def claim(claims: Path, run: str, from_steps: Sequence[int] = (0,)) -> list[Atte
         file.flush()
         os.fsync(file.fileno())
     fsync_folder(claims)
-    return made
 
 
 def join(claims: Path, run: str, from_steps: Sequence[int]) -> list[Attempt]:

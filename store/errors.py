@@ -7,6 +7,7 @@ DepthscopeError            one line for the user: what was expected, what came, 
 ├── StoreTooNew            the store was written by a newer depthscope
 ├── RunNameTaken           the name belongs to another run and `resume=True` was not given
 ├── RunMissing             no run of that name
+├── RunRunning             the run is being trained, so it cannot be renamed or removed
 └── BundleInvalid          the folder is not an exported bundle
 """
 
@@ -16,6 +17,7 @@ __all__ = [
     "NotAStore",
     "RunMissing",
     "RunNameTaken",
+    "RunRunning",
     "StoreBusy",
     "StoreMissing",
     "StoreTooNew",
@@ -48,6 +50,10 @@ class RunNameTaken(DepthscopeError):
 
 class RunMissing(DepthscopeError):
     """No run of that name is in the store."""
+
+
+class RunRunning(DepthscopeError):
+    """Rows of the run may still come, so it cannot be renamed or removed."""
 
 
 class BundleInvalid(DepthscopeError):

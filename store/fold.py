@@ -13,6 +13,8 @@ from .tail import Tail, above_marks, load_tail
 
 __all__ = ["Folded", "fold"]
 
+_ORDER = ("stack", "site", "phase", "run", "layer", "name", "step")
+
 
 class Folded(NamedTuple):
     """How many segments went in, which files may be removed, and the names of those that were torn."""
@@ -75,7 +77,9 @@ def _fold_stepped(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
         if table in tail.source.tables:
             columns = tail.columns(table)
             names = ", ".join(quote(name) for name in columns)
-            connection.execute(f"INSERT INTO {quote(table)} ({names}) {spooled_sql(table, columns, tail.source)}")
+            order = ", ".join(name for name in _ORDER if name in columns)  # like beside like compresses better
+            rows = spooled_sql(table, columns, tail.source)
+            connection.execute(f"INSERT INTO {quote(table)} ({names}) SELECT * FROM ({rows}) ORDER BY {order}")
 
 
 def _fold_keyed(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:

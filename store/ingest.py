@@ -26,7 +26,7 @@ from .reader import check_version
 from .schema import SCHEMA_VERSION, schema_sql
 from .views import make_views, views_outdated
 
-__all__ = ["IngestResult", "create_database", "fold_all", "ingest", "only_one", "start_ingest"]
+__all__ = ["IngestResult", "create_database", "fold_all", "ingest", "new_database", "only_one", "start_ingest"]
 
 _PATIENCE = 3.0  # seconds; readers hold the file for less, and whoever holds it longer is not worth waiting for
 _AT_ONCE = 1_000  # segments in one transaction
@@ -104,13 +104,18 @@ def create_database(layout: Layout) -> None:
     if layout.database.exists():
         return
     draft = layout.database.with_suffix(".new")
+    new_database(draft)
+    draft.rename(layout.database)
+    fsync_folder(layout.root)
+
+
+def new_database(draft: Path) -> None:
+    """Make a database with empty tables at `draft`, in a format that both major versions of DuckDB read."""
     for left_over in (draft, draft.with_name(f"{draft.name}.wal")):
         left_over.unlink(missing_ok=True)
     with duckdb.connect(str(draft), config={"storage_compatibility_version": "v1.2.0"}) as connection:
         connection.execute(schema_sql())
         connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
-    draft.rename(layout.database)
-    fsync_folder(layout.root)
 
 
 def _keep_views(layout: Layout, deadline: Deadline) -> None:

@@ -1,0 +1,100 @@
+"""Rewriting the database in order, which gives space back.
+
+Ingest appends rows as they arrive, so one stretch of a column holds values of one site and NULLs of the others, which
+DuckDB compresses badly; and deleted rows keep their space. The rewrite sorts by site first, so that a stretch of a
+column is either all values or all NULL: 4.0 bytes a value where sorting by run first gave 5.1 (docs/store.md).
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from .connect import Deadline, opened
+from .errors import DepthscopeError, StoreBusy
+from .ingest import IngestResult, fold_all, new_database, only_one
+from .layout import Layout, default_store, fsync_folder
+from .reader import check_version
+from .schema import base_columns, literal, quote
+from .views import make_views
+
+__all__ = ["Compacted", "compact"]
+
+_PATIENCE = 30.0  # seconds to wait for an ingest that runs, or for whoever holds the database
+_ORDER = ("stack", "site", "phase", "run", "layer", "name", "step")
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """Size of the database file in bytes before and after, and what was folded into it first."""
+
+    before: int
+    after: int
+    ingested: IngestResult
+
+
+def compact(path: Path | str | None = None) -> Compacted:
+    """Fold what is in the spool, then rewrite the database sorted. It needs as much free space as the database has.
+
+    Readers go on meanwhile; a kill at any moment leaves the old database or the new one. Raises StoreMissing,
+    NotAStore, StoreTooNew, StoreBusy, and DepthscopeError when the disk is full.
+    """
+    layout = Layout(Path(path if path is not None else default_store()).absolute())
+    layout.check()
+    deadline = Deadline(_PATIENCE)
+    draft = layout.database.with_suffix(".new")
+    try:
+        with only_one(layout, deadline):
+            ingested = fold_all(layout, deadline)
+            before = layout.database.stat().st_size
+            _rewrite(layout, draft, deadline)
+            return Compacted(before, layout.database.stat().st_size, ingested)
+    except (OSError, duckdb.Error) as error:
+        draft.unlink(missing_ok=True)
+        raise DepthscopeError(f"cannot rewrite {layout.database} now: {str(error).splitlines()[0]}") from error
+
+
+def _rewrite(layout: Layout, draft: Path, deadline: Deadline) -> None:
+    with opened(layout.database, deadline, read_only=False) as connection:
+        check_version(connection, layout)
+        connection.execute("CHECKPOINT")  # what a killed ingest left in the log goes into the file
+    new_database(draft)
+    # Open for reading keeps everybody from writing, and readers may go on.
+    with opened(layout.database, deadline, read_only=True) as connection:
+        if layout.database.with_name(f"{layout.database.name}.wal").exists():
+            raise StoreBusy(f"expected {layout.database} at rest, another process has just written to it; try again")
+        connection.execute(f"ATTACH {literal(str(draft))} AS fresh (READ_WRITE)")
+        _copy_tables(connection)
+        connection.execute("DETACH fresh")
+        with duckdb.connect(str(draft)) as fresh:
+            make_views(fresh, layout)
+        _fsync(draft)
+        draft.rename(layout.database)
+    fsync_folder(layout.root)
+
+
+def _copy_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    metrics = connection.execute("SELECT name, type FROM pragma_table_info('layer_stats')").fetchall()
+    for name, kind in metrics:
+        if name not in base_columns()["layer_stats"]:
+            connection.execute(f"ALTER TABLE fresh.layer_stats ADD COLUMN {quote(name)} {kind}")
+    for table in [*base_columns(), "high_water"]:
+        columns = [row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", [table]).fetchall()]
+        order = ", ".join(name for name in _ORDER if name in columns) or "ALL"
+        names = ", ".join(quote(name) for name in columns)
+        connection.execute(f"INSERT INTO fresh.{table} ({names}) SELECT {names} FROM {table} ORDER BY {order}")
+        counts = f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM fresh.{table})"
+        old, new = connection.execute(counts).fetchall()[0]
+        if old != new:
+            raise DepthscopeError(
+                f"expected {old} rows of {table} in the rewritten database, got {new}; nothing changed"
+            )
+
+
+def _fsync(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
