@@ -1,9 +1,12 @@
-"""Straight-line fits over depth: is the growth linear or exponential?"""
+"""Straight-line fits over depth; the word for the growth is the findings'."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+
+from ..findings.fits import growth as named_growth
 
 __all__ = ["Fit", "Growth", "growth", "half_depth_ratio", "line_fit"]
 
@@ -22,14 +25,8 @@ class Growth:
 
     linear: Fit
     exponential: Fit
-
-    @property
-    def word(self) -> str:
-        """'exponential' only where that fit is the better one and grows by over 0.05 per layer; '' without fits."""
-        if np.isnan(self.linear.r2):
-            return ""
-        steep = self.exponential.r2 > self.linear.r2 and self.exponential.slope > 0.05
-        return "exponential" if steep else "linear" if self.linear.slope > 0 and self.linear.r2 > 0.5 else "flat"
+    word: str
+    """'exponential', 'linear' or 'flat', by the rule of the findings; '' where they name none."""
 
 
 def line_fit(x: Sequence[float], y: Sequence[float]) -> Fit:
@@ -49,7 +46,8 @@ def growth(layers: Sequence[float], values: Sequence[float]) -> Growth:
     kept = [(n, v) for n, v in zip(layers, values, strict=True) if n >= 2]
     x = [n for n, _ in kept]
     logs = [float(np.log(v)) if v > 0 else float("nan") for _, v in kept]
-    return Growth(line_fit(x, [v for _, v in kept]), line_fit(x, logs))
+    found = named_growth(pd.Series([v for _, v in kept], index=x, dtype=np.float64))
+    return Growth(line_fit(x, [v for _, v in kept]), line_fit(x, logs), found.law if found else "")
 
 
 def half_depth_ratio(layers: Sequence[float], values: Sequence[float]) -> float:

@@ -1,20 +1,23 @@
 """From a store to the frames that the diagnoses read, one set a run and stack."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from depthscope.store import RunMissing, Store
 
 from .fetch import Tables, fetch
-from .frames import Losses, RunFrames
+from .frames import Losses, Rates, RunFrames
+from .thresholds import THRESHOLDS, Thresholds
 
-__all__ = ["collect"]
+__all__ = ["collect", "flat"]
 
 
-def collect(store: Store, runs: Sequence[str]) -> list[RunFrames]:
+def collect(store: Store, runs: Sequence[str], limits: Thresholds = THRESHOLDS) -> list[RunFrames]:
     """The frames of each stack of each of `runs`, in their order, 'main' first. Raises RunMissing."""
-    tables = fetch(store, runs)
+    tables = fetch(store, runs, limits)
     for run in runs:
         if run not in set(tables.runs["run"]):
             raise RunMissing(f"expected a run of {store.path}; got {run!r}")
@@ -36,29 +39,78 @@ def rows(frame: pd.DataFrame, run: str, **equal: str) -> pd.DataFrame:
 
 
 def stack_frames(tables: Tables, run: str, stack: str) -> RunFrames:
-    recent = rows(tables.recent, run)
-    phase = "probe" if (recent["phase"] == "probe").any() else "train"
-    strategy = rows(tables.runs, run)["strategy"].iloc[0]
-    stats = rows(tables.stats, run, stack=stack)
-
-    def measured(site: str, phase: str, *columns: str) -> pd.DataFrame:
-        return rows(stats, run, site=site, phase=phase)[["step", "layer", *columns]].astype("float64")
-
+    about = rows(tables.runs, run).iloc[0]
+    steps = rows(tables.sampled, run)
+    phase = "probe" if (steps["phase"] == "probe").any() else "train"
+    stats, layers = rows(tables.stats, run, stack=stack), rows(tables.layers, run, stack=stack)
+    rates = rows(tables.rates, run)
+    seen = Seen(stats, phase)
     return RunFrames(
         run=run,
-        strategy=strategy if isinstance(strategy, str) else None,
+        strategy=about["strategy"] if isinstance(about["strategy"], str) else None,
         stack=stack,
         phase=phase,
-        n_layers=depth_of(rows(tables.layers, run, stack=stack), stats),
-        last_step=None if recent.empty else int(recent["step"].max()),
-        sampled=0 if recent.empty else int(recent["sampled"].max()),
-        stream=measured("resid_post", phase, "variance"),
-        blocks=measured("block", phase, "block_influence", "angular_distance"),
-        gradients=measured("block", "train", "param_grad_norm"),
+        n_layers=depth_of(layers, stats),
+        n_params=whole(about["n_params"]),
+        tokens=whole(rates["tokens"].iloc[0]) if len(rates) else None,
+        dtype=flat(about["environment"]).get("dtype", ""),
+        config=flat(about["config"]),
+        last_step=whole(steps["step"].max()) if len(steps) else None,
+        sampled=0 if steps.empty else int(steps["phase"].value_counts().max()),
+        layers=layers[["layer", "norm_placement", "n_params"]],
+        stream=seen.at("resid_post", "variance", "variance_median", "kurtosis"),
+        extremes=seen.everywhere("abs_max"),
+        branches=seen.everywhere("branch_ratio", "attn_out", "mlp_out"),
+        blocks=seen.at("block", "block_influence", "angular_distance"),
+        gradients=Seen(stats, "train").at("block", "param_grad_norm", "param_norm", "update_ratio"),
         massive=rows(tables.massive, run, stack=stack, phase=phase),
-        nonfinite=rows(tables.broken, run, stack=stack),
+        peaks=rows(tables.peaks, run, stack=stack),
+        nonfinite=with_clean_steps(rows(tables.broken, run, stack=stack), steps),
         losses=losses_of(rows(tables.losses, run)),
+        rates=rates_of(rates),
+        spikes=rows(tables.spikes, run),
+        around=long(rows(tables.around, run, stack=stack)),
     )
+
+
+class Seen:
+    """The recent statistics of one stack in one phase."""
+
+    def __init__(self, stats: pd.DataFrame, phase: str) -> None:
+        self._stats = stats[stats["phase"] == phase]
+
+    def at(self, site: str, *columns: str) -> pd.DataFrame:
+        """step, layer and the columns at one site."""
+        return self._stats.loc[self._stats["site"] == site, ["step", "layer", *columns]].astype("float64")
+
+    def everywhere(self, column: str, *sites: str) -> pd.DataFrame:
+        """step, layer, site and the column where it was measured, at the sites named, or at all."""
+        kept = self._stats[column].notna()
+        if sites:
+            kept &= self._stats["site"].isin(sites)
+        return self._stats.loc[kept, ["step", "layer", "site", column]]
+
+
+def whole(value: Any) -> int | None:
+    """A number of the store as int; None where it is missing."""
+    return None if pd.isna(value) else int(value)
+
+
+def flat(text: object) -> dict[str, str]:
+    """A JSON column of the store with dotted keys and values as text: {'optimizer.lr': '0.001'}; {} for NULL."""
+    value = json.loads(text) if isinstance(text, str) else None
+    return dict(_items(value, "")) if isinstance(value, Mapping) else {}
+
+
+def _items(value: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            found += _items(item, f"{prefix}{key}.")
+        else:
+            said = item if isinstance(item, str) else json.dumps(item, sort_keys=True, ensure_ascii=False)
+            found.append((f"{prefix}{key}", said))
+    return found
 
 
 def depth_of(*frames: pd.DataFrame) -> int:
@@ -67,9 +119,38 @@ def depth_of(*frames: pd.DataFrame) -> int:
     return 0 if layers.empty else int(layers.max())
 
 
+def with_clean_steps(broken: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+    """`broken` with `last_clean`, the newest sampled step of the row's phase before its first bad one."""
+    if broken.empty:
+        return RunFrames("").nonfinite
+    clean = [
+        steps.loc[(steps["phase"] == phase) & (steps["step"] < first), "step"].max()
+        for phase, first in zip(broken["phase"], broken["first_step"], strict=True)
+    ]
+    return broken.assign(last_clean=pd.Series(clean, index=broken.index, dtype="float64"))
+
+
+def long(around: pd.DataFrame) -> pd.DataFrame:
+    """step, layer, metric, value of what was measured."""
+    parts = [
+        around.loc[around["site"] == site, ["step", "layer"]].assign(metric=name, value=around[name])
+        for name, site in (("variance", "resid_post"), ("param_grad_norm", "block"))
+    ]
+    return pd.concat(parts).dropna(subset=["value"])
+
+
 def losses_of(frame: pd.DataFrame) -> Losses:
     if frame.empty:
         return Losses()
     row = frame.iloc[0]
-    bad = [None if pd.isna(step) else int(step) for step in (row["first_bad"], row["last_bad"])]
+    bad = [whole(row[name]) for name in ("first_bad", "last_bad", "last_step")]
     return Losses(int(row["count"]), float(row["first"]), float(row["last"]), *bad)
+
+
+def rates_of(frame: pd.DataFrame) -> Rates:
+    if frame.empty or not frame["count"].iloc[0]:
+        return Rates()
+    row = frame.iloc[0]
+    return Rates(
+        int(row["count"]), int(row["first_step"]), float(row["first"]), float(row["peak"]), int(row["peak_step"])
+    )

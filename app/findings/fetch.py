@@ -7,19 +7,35 @@ import pandas as pd
 
 from depthscope.store import Store
 
-from .thresholds import THRESHOLDS
+from .thresholds import Thresholds
 
 __all__ = ["Tables", "fetch"]
 
-STATS = ("variance", "block_influence", "angular_distance", "param_grad_norm")
+STATS = (
+    "variance",
+    "variance_median",
+    "kurtosis",
+    "abs_max",
+    "branch_ratio",
+    "block_influence",
+    "angular_distance",
+    "param_grad_norm",
+    "param_norm",
+    "update_ratio",
+)
 
-# The newest few sampled steps of each run and phase, with how many there are.
-RECENT = f"""
+# How many of the largest spikes of a run are looked at, and how many sampled steps before the worst of them.
+SPIKES, BEFORE = 10, 24
+
+STEPS = (
+    "SELECT DISTINCT run, phase, step FROM layer_stats WHERE run IN (SELECT unnest($runs)) ORDER BY run, phase, step"
+)
+RECENT = """
     SELECT run, phase, step, sampled FROM (
         SELECT run, phase, step, count(*) OVER (PARTITION BY run, phase) AS sampled,
             row_number() OVER (PARTITION BY run, phase ORDER BY step DESC) AS age
         FROM (SELECT DISTINCT run, phase, step FROM layer_stats WHERE run IN (SELECT unnest($runs)))
-    ) WHERE age <= {THRESHOLDS.recent_steps}
+    ) WHERE age <= {recent_steps}
 """
 NEWEST = """
     WITH recent AS ({recent}) SELECT {columns} FROM {table} AS t
@@ -32,10 +48,47 @@ BROKEN = """
     FROM layer_stats WHERE run IN (SELECT unnest($runs)) AND {condition}
     GROUP BY run, stack, site, layer, phase
 """
+PEAKS = """
+    SELECT run, stack, step, max(size) AS abs_max, max(spread) AS variance, arg_max(layer, spread) AS variance_layer,
+        max(pull) AS gradient, arg_max(layer, pull) AS gradient_layer
+    FROM (
+        SELECT run, stack, step, layer, {abs_max} AS size, CASE WHEN site = 'resid_post' THEN {variance} END AS spread,
+            CASE WHEN site = 'block' THEN {param_grad_norm} END AS pull
+        FROM layer_stats WHERE run IN (SELECT unnest($runs)) AND phase = 'train' AND layer IS NOT NULL
+    ) GROUP BY run, stack, step ORDER BY run, stack, step
+"""
 LOSSES = """
     SELECT run, count(*) AS count, arg_min(loss, step) AS first, arg_max(loss, step) AS last,
-        min(step) FILTER (NOT isfinite(loss)) AS first_bad, max(step) FILTER (NOT isfinite(loss)) AS last_bad
+        min(step) FILTER (NOT isfinite(loss)) AS first_bad, max(step) FILTER (NOT isfinite(loss)) AS last_bad,
+        max(step) AS last_step
     FROM steps WHERE run IN (SELECT unnest($runs)) AND loss IS NOT NULL AND NOT coalesce(skipped, false) GROUP BY run
+"""
+RATES = """
+    SELECT s.run, count(lr) AS count, min(step) FILTER (lr IS NOT NULL) AS first_step, arg_min(lr, step) AS first,
+        max(lr) AS peak, arg_max(step, lr) AS peak_step, max(tokens) AS tokens
+    FROM steps AS s WHERE s.run IN (SELECT unnest($runs)) GROUP BY s.run
+"""
+# The median and its absolute deviation look back only, so that a spike does not hide itself.
+SPIKE = f"""
+    SELECT run, step, loss, median, mad FROM (
+        SELECT *, row_number() OVER (PARTITION BY run ORDER BY (loss - median) / greatest(mad, 1e-9) DESC) AS place
+        FROM (
+            SELECT run, step, loss, median(loss) OVER before AS median, mad(loss) OVER before AS mad,
+                count(*) OVER before AS seen
+            FROM steps WHERE run IN (SELECT unnest($runs)) AND isfinite(loss) AND NOT coalesce(skipped, false)
+            WINDOW before AS (PARTITION BY run ORDER BY step ROWS BETWEEN 25 PRECEDING AND 1 PRECEDING)
+        ) WHERE seen >= 10 AND loss - median > 3 * mad AND loss > median
+    ) WHERE place <= {SPIKES} ORDER BY run, step
+"""
+AROUND = f"""
+    WITH chosen AS (
+        SELECT step FROM (SELECT DISTINCT step FROM layer_stats WHERE run = $run AND phase = 'train' AND step <=
+        coalesce( (SELECT min(step) FROM layer_stats WHERE run = $run AND phase = 'train' AND step >= $step), $step))
+        ORDER BY step DESC LIMIT {BEFORE + 1}
+    )
+    SELECT run, stack, step, layer, site, {{columns}} FROM layer_stats
+    WHERE run = $run AND phase = 'train' AND layer IS NOT NULL AND site IN ('resid_post', 'block')
+        AND step IN (SELECT step FROM chosen)
 """
 
 
@@ -45,49 +98,78 @@ class Tables:
 
     runs: pd.DataFrame
     layers: pd.DataFrame
-    recent: pd.DataFrame
-    """run, phase, step, sampled"""
+    sampled: pd.DataFrame
+    """run, phase, step"""
     stats: pd.DataFrame
-    """layer_stats of the recent steps, sites resid_post and block"""
+    """layer_stats of the recent steps"""
     massive: pd.DataFrame
     broken: pd.DataFrame
+    peaks: pd.DataFrame
     losses: pd.DataFrame
+    rates: pd.DataFrame
+    spikes: pd.DataFrame
+    around: pd.DataFrame
 
 
-def fetch(store: Store, runs: Sequence[str]) -> Tables:
+def fetch(store: Store, runs: Sequence[str], limits: Thresholds) -> Tables:
     """Everything about `runs`; a metric that no run has comes as NULL."""
     names = list(runs)
-    columns = set(store.sql("SELECT * FROM layer_stats LIMIT 0").columns)
+    known = set(store.sql("SELECT * FROM layer_stats LIMIT 0").columns)
+    recent = RECENT.format(recent_steps=int(limits.recent_steps))
 
     def ask(sql: str) -> pd.DataFrame:
         return store.sql(sql, {"runs": names})
 
+    spikes = ask(SPIKE)
     return Tables(
         runs=store.runs(),
         layers=store.layers(names),
-        recent=ask(RECENT),
-        stats=ask(stats_sql(columns)),
-        massive=ask(NEWEST.format(recent=RECENT, columns="t.*", table="massive", where="true")),
-        broken=pd.concat([ask(sql) for sql in broken_sql(columns)] or [pd.DataFrame(columns=["run", "stack"])]),
+        sampled=ask(STEPS),
+        stats=ask(stats_sql(known, recent)),
+        massive=ask(NEWEST.format(recent=recent, columns="t.*", table="massive", where="true")),
+        broken=pd.concat([ask(sql) for sql in broken_sql(known)] or [pd.DataFrame(columns=["run", "stack"])]),
+        peaks=ask(PEAKS.format(**{name: finite(name, known) for name in ("abs_max", "variance", "param_grad_norm")})),
         losses=ask(LOSSES),
+        rates=ask(RATES),
+        spikes=spikes,
+        around=around(store, spikes, known),
     )
 
 
-def stats_sql(columns: set[str]) -> str:
-    values = ", ".join(f"t.{name}" if name in columns else f"NULL::FLOAT AS {name}" for name in STATS)
-    return NEWEST.format(
-        recent=RECENT,
-        columns=f"t.run, t.step, t.phase, t.stack, t.layer, t.site, {values}",
-        table="layer_stats",
-        where="t.site IN ('resid_post', 'block') AND t.layer IS NOT NULL",
-    )
+def column(name: str, known: set[str]) -> str:
+    """The column, or NULL where no run has it."""
+    return name if name in known else f"NULL::FLOAT AS {name}"
 
 
-def broken_sql(columns: set[str]) -> list[str]:
+def finite(name: str, known: set[str]) -> str:
+    """The value where it is finite: DuckDB's max() takes NaN for the largest number."""
+    return f"CASE WHEN isfinite({name}) THEN {name} END" if name in known else "NULL::FLOAT"
+
+
+def stats_sql(known: set[str], recent: str) -> str:
+    values = ", ".join(f"t.{name}" if name in known else column(name, known) for name in STATS)
+    columns = f"t.run, t.step, t.phase, t.stack, t.layer, t.site, {values}"
+    return NEWEST.format(recent=recent, columns=columns, table="layer_stats", where="t.layer IS NOT NULL")
+
+
+def broken_sql(known: set[str]) -> list[str]:
     """One query a quantity whose column is there."""
     queries = []
-    if "nonfinite" in columns:
+    if "nonfinite" in known:
         queries.append(BROKEN.format(what="activation", total="sum(nonfinite)", condition="nonfinite > 0"))
-    if "param_grad_norm" in columns:
+    if "param_grad_norm" in known:
         queries.append(BROKEN.format(what="gradient", total="count(*)", condition="NOT isfinite(param_grad_norm)"))
     return queries
+
+
+def around(store: Store, spikes: pd.DataFrame, known: set[str]) -> pd.DataFrame:
+    """The layers' statistics near each run's worst spike; a run without spikes has no rows, and costs no query."""
+    sql = AROUND.format(columns=", ".join(column(name, known) for name in ("variance", "param_grad_norm")))
+    worst = (
+        spikes.assign(rise=spikes["loss"] - spikes["median"]).sort_values("rise").drop_duplicates("run", keep="last")
+    )
+    found = [
+        store.sql(sql, {"run": run, "step": int(step)}) for run, step in zip(worst["run"], worst["step"], strict=True)
+    ]
+    empty = pd.DataFrame(columns=["run", "stack", "step", "layer", "site", "variance", "param_grad_norm"])
+    return pd.concat(found) if found else empty

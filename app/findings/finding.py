@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .frames import RunFrames
+from .thresholds import THRESHOLDS, Thresholds
 
-__all__ = ["SEVERITIES", "Check", "Confidence", "Evidence", "Finding", "Severity"]
+__all__ = ["NOTHING", "SEVERITIES", "Check", "Confidence", "Evidence", "Finding", "Severity", "Verdict"]
 
 Severity = Literal["critical", "warning", "info", "ok"]
 Confidence = Literal["high", "medium", "low"]
 
 # Worst first: the order findings are shown in.
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info", "ok")
+
+NOTHING = "Nothing to do."
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,19 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What a diagnosis says of one run; its Check adds the name, the rule and the source."""
+
+    severity: Severity
+    sentence: str
+    evidence: Evidence
+    confidence: Confidence
+    advice: str = NOTHING
+
+
+@dataclass(frozen=True)
 class Finding:
-    """What one diagnosis says of one run."""
+    """A verdict together with what it was judged by."""
 
     name: str
     title: str
@@ -49,8 +63,32 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One line of FINDINGS. `run` gives None when what it needs was not measured."""
+    """One line of FINDINGS."""
 
     name: str
     title: str
-    run: Callable[[RunFrames], Finding | None]
+    about: str
+    """The question it answers, for the documentation."""
+    judge: Callable[[RunFrames, Thresholds], Verdict | None]
+    """None when what it needs was not measured, or when it has nothing to say."""
+    rule: Callable[[Thresholds], str]
+    source: str
+    silent: bool = False
+    """Says nothing where nothing is wrong: None is then no sign that something was not measured."""
+
+    def run(self, frames: RunFrames, limits: Thresholds = THRESHOLDS) -> Finding | None:
+        """The finding on one stack of one run, or None."""
+        verdict = self.judge(frames, limits)
+        if verdict is None:
+            return None
+        return Finding(
+            self.name,
+            self.title,
+            verdict.severity,
+            verdict.sentence,
+            verdict.evidence,
+            self.rule(limits),
+            self.source,
+            verdict.confidence,
+            verdict.advice,
+        )

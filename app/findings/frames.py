@@ -1,11 +1,17 @@
-"""What the diagnoses read of one run: a few small frames, already cut to the newest sampled steps."""
+"""What the diagnoses read of one run: a few small frames, most of them already cut to the newest sampled steps."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["Losses", "RunFrames", "by_step", "layer_range"]
+__all__ = ["Losses", "Rates", "RunFrames", "by_step", "highest", "in_forward_order", "layer_range", "lowest"]
+
+
+# The order values are computed in within a block, to name the first that broke.
+FORWARD_ORDER = ("attn_raw", "attn_out", "resid_mid", "mlp_raw", "mlp_out", "resid_sum", "resid_post")
 
 
 def _empty(*columns: str) -> pd.DataFrame:
@@ -22,49 +28,112 @@ class Losses:
     first_bad: int | None = None
     """First and last step whose loss is NaN or Inf."""
     last_bad: int | None = None
+    last_step: int | None = None
+    """Newest step of the run with a loss."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The logged learning rates of a run."""
+
+    count: int = 0
+    first_step: int = 0
+    first: float = math.nan
+    peak: float = math.nan
+    peak_step: int = 0
+    """First step at the peak."""
 
 
 @dataclass(frozen=True)
 class RunFrames:
     """One stack of one run. Every frame may be empty: then nothing is said about it.
 
-    `stream`, `blocks`, `gradients` and `massive` hold the newest few sampled steps, oldest first; `nonfinite` and
-    `losses` cover the whole run.
+    `stream`, `blocks`, `branches`, `gradients` and `massive` hold the newest few sampled steps, oldest first; `peaks`,
+    `nonfinite`, `losses` and `spikes` cover the whole run.
     """
 
     run: str
     strategy: str | None = None
     stack: str = "main"
     phase: str = "train"
-    """Of `stream`, `blocks` and `massive`: 'probe' where the run has it, else 'train'. Gradients are always 'train'."""
+    """Of `stream`, `blocks`, `branches` and `massive`: 'probe' where the run has it, else 'train'. `gradients` and
+    `peaks` are always 'train'."""
     n_layers: int = 0
+    n_params: int | None = None
+    tokens: int | None = None
+    """Trained on so far."""
+    dtype: str = ""
+    """Of the parameters, as torch calls it: 'float32', 'bfloat16', ...; '' when not known."""
+    config: Mapping[str, str] = field(default_factory=dict)
+    """The run's configuration, nested keys dotted, values as JSON."""
     last_step: int | None = None
     """Newest sampled step, of either phase."""
     sampled: int = 0
     """Number of sampled steps, of the phase with more of them."""
-    stream: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "variance"))
+    layers: pd.DataFrame = field(default_factory=lambda: _empty("layer", "norm_placement", "n_params"))
+    stream: pd.DataFrame = field(
+        default_factory=lambda: _empty("step", "layer", "variance", "variance_median", "kurtosis")
+    )
     """Site resid_post, layers 0..L."""
+    extremes: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "site", "abs_max"))
+    """Every measured site."""
+    branches: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "site", "branch_ratio"))
+    """Sites attn_out and mlp_out, layers 1..L."""
     blocks: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "block_influence", "angular_distance"))
     """Site block, layers 1..L."""
-    gradients: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "param_grad_norm"))
-    """Site block, layers 1..L."""
+    gradients: pd.DataFrame = field(
+        default_factory=lambda: _empty("step", "layer", "param_grad_norm", "param_norm", "update_ratio")
+    )
+    """Site block, layers 1..L; a gradient is NaN where no parameter of the block has one."""
     massive: pd.DataFrame = field(
         default_factory=lambda: _empty("step", "layer", "rank", "value", "median_abs", "count", "token", "channel")
     )
     """The three largest activations of each block output."""
-    nonfinite: pd.DataFrame = field(
-        default_factory=lambda: _empty("what", "site", "layer", "phase", "first_step", "last_step", "total")
+    peaks: pd.DataFrame = field(
+        default_factory=lambda: _empty("step", "abs_max", "variance", "variance_layer", "gradient", "gradient_layer")
     )
-    """One row a quantity ('activation' or 'gradient'), site, layer and phase that ever was NaN or Inf."""
+    """One row a sampled step: the largest finite value over the layers, and the layer that has it."""
+    nonfinite: pd.DataFrame = field(
+        default_factory=lambda: _empty(
+            "what", "site", "layer", "phase", "first_step", "last_step", "total", "last_clean"
+        )
+    )
+    """One row a quantity ('activation' or 'gradient'), site, layer and phase that ever was NaN or Inf; `last_clean` is
+    the newest sampled step of that phase before the first bad one, NaN when there is none."""
     losses: Losses = Losses()
+    rates: Rates = Rates()
+    spikes: pd.DataFrame = field(default_factory=lambda: _empty("step", "loss", "median", "mad"))
+    """Losses far above the median of up to 25 before them, the furthest ones, oldest first; `mad` is their median
+    absolute deviation."""
+    around: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "metric", "value"))
+    """variance and param_grad_norm of each layer at the sampled steps up to the first after the worst of `spikes`."""
 
 
 def by_step(frame: pd.DataFrame, column: str) -> list[tuple[int, pd.Series]]:
     """(step, values indexed by layer) of each step, oldest first; layers without a finite value are left out."""
+    if column not in frame:
+        return []
     values = frame[["step", "layer", column]].astype({"step": "int64", "layer": "int64", column: "float64"})
     finite = values[values[column].abs() < float("inf")]  # NaN compares false
     groups = finite.dropna().sort_values(["step", "layer"]).groupby("step")
     return [(int(str(step)), group.set_index(group["layer"].astype(int))[column]) for step, group in groups]
+
+
+def in_forward_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with `layer` and `site` in the order a forward computes them; what has no layer comes last."""
+    place = [FORWARD_ORDER.index(site) if site in FORWARD_ORDER else -1 for site in rows["site"]]
+    keyed = rows.assign(_depth=rows["layer"].astype("float64").fillna(math.inf), _place=place)
+    return keyed.sort_values(["_depth", "_place"], kind="stable").drop(columns=["_depth", "_place"])
+
+
+def highest(values: pd.Series) -> int:
+    """The layer with the largest value, the first of several; `values` are finite and indexed by layer."""
+    return int(values.index[int(np.argmax(values.to_numpy(dtype=float)))])
+
+
+def lowest(values: pd.Series) -> int:
+    """The layer with the smallest value."""
+    return highest(-values)
 
 
 def layer_range(layers: tuple[int, ...]) -> str:

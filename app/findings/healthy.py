@@ -2,15 +2,14 @@
 
 import math
 
-from .finding import Check, Evidence, Finding
+from .finding import NOTHING, Check, Evidence, Verdict
 from .frames import RunFrames
+from .thresholds import Thresholds
 
 __all__ = ["CHECK"]
 
-NAME, TITLE = "healthy", "What was checked"
 
-
-def check(frames: RunFrames) -> Finding | None:
+def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
     """What the other diagnoses had to go on; None when there was nothing at all."""
     seen, missing = coverage(frames)
     if not seen:
@@ -20,28 +19,18 @@ def check(frames: RunFrames) -> Finding | None:
     if missing:
         sentence += f" Not measured: {', '.join(missing)}."
     last = frames.last_step
-    return Finding(
-        name=NAME,
-        title=TITLE,
-        severity="ok",
-        sentence=sentence,
-        evidence=Evidence(
-            frames.run, "all", "all", frames.phase, frames.stack, (), None if last is None else (0, last)
-        ),
-        rule="shown when no other diagnosis warns",
-        source="the other diagnoses",
-        confidence="low" if missing else "high",
-        advice="Nothing to do." if not missing else "Sample with metrics='standard' to have the rest checked.",
-    )
+    evidence = Evidence(frames.run, "all", "all", frames.phase, frames.stack, (), None if last is None else (0, last))
+    return Verdict("ok", sentence, evidence, "low" if missing else "high", NOTHING if not missing else MORE)
 
 
 def coverage(frames: RunFrames) -> tuple[list[str], list[str]]:
     """Names of what was measured and of what was not."""
     measured = {
-        "stream variance": not frames.stream.empty,
-        "gradient norms": not frames.gradients.empty,
+        "stream variance": "variance" in frames.stream and frames.stream["variance"].notna().any(),
+        "gradient norms": frames.gradients["param_grad_norm"].notna().any(),
         "largest activations": not frames.massive.empty,
-        "block influence": not frames.blocks.empty,
+        "angles of blocks": not frames.blocks.empty,
+        "size of branches": not frames.branches.empty,
         "loss": frames.losses.count > 0,
     }
     return [name for name, there in measured.items() if there], [name for name, there in measured.items() if not there]
@@ -55,4 +44,20 @@ def falling(frames: RunFrames) -> str:
     return f" Loss {first:.3f} → {last:.3f}."
 
 
-CHECK = Check(NAME, TITLE, check)
+def rule(limits: Thresholds) -> str:
+    return "shown when no other diagnosis warns"
+
+
+MORE = (
+    "Log the loss with probe.log(loss=loss); what else is missing the probe could not find in this model "
+    "(see its events)."
+)
+
+CHECK = Check(
+    "healthy",
+    "What was checked",
+    "What did the other diagnoses have to go on?",
+    check,
+    rule,
+    "the other diagnoses",
+)
