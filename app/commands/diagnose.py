@@ -1,18 +1,22 @@
-"""`depthscope diagnose`: the findings of each run, worst first."""
+"""`depthscope diagnose`: the findings of each run, worst first, once or again and again."""
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
 from rich.text import Text
 
-from ..findings import SEVERITIES, Evidence, Finding
-from ..findings.frames import layer_range
-from ..text import plain
-from .output import console, to_json
+from depthscope.store import DepthscopeError, RunMissing, Store, StoreBusy, StoreMissing, run_table
 
-__all__ = ["FORMAT", "findings_json", "show_findings"]
+from ..findings import SEVERITIES, Evidence, Finding, Thresholds, comparison_caveats, diagnose_runs, layer_range
+from ..text import plain
+from .follow import Look, Webhook, follow
+from .output import console, jsonable, to_json
+from .stores import NoRuns, chosen_runs
+
+__all__ = ["FORMAT", "caveats_of", "findings_json", "follow_findings", "is_critical", "show_findings"]
 
 FORMAT = 1
 """Version of the JSON; raised when a field changes its meaning."""
@@ -25,15 +29,26 @@ INDENT = 12
 Findings = Mapping[str, Sequence[Finding]]
 
 
-def findings_json(findings: Findings) -> str:
-    """{"format": 1, "worst": severity or null, "runs": [{"run", "findings": [every field of Finding]}]}"""
+def is_critical(findings: Findings) -> bool:
+    """Whether any of them is."""
+    return any(finding.severity == "critical" for found in findings.values() for finding in found)
+
+
+def caveats_of(store: Store, runs: Sequence[str]) -> tuple[str, ...]:
+    """What stands in the way of comparing the runs; nothing of one run."""
+    table = run_table(store)
+    return comparison_caveats(table[table["run"].isin(runs)]) if len(runs) > 1 else ()
+
+
+def findings_json(findings: Findings, caveats: Sequence[str] = ()) -> str:
+    """{"format": 1, "worst": severity or null, "caveats": [...], "runs": [{"run", "findings": [fields of Finding]}]}"""
     severities = {finding.severity for found in findings.values() for finding in found}
     worst = next((severity for severity in SEVERITIES if severity in severities), None)
     runs = [{"run": run, "findings": [asdict(finding) for finding in found]} for run, found in findings.items()]
-    return to_json({"format": FORMAT, "worst": worst, "runs": runs})
+    return to_json({"format": FORMAT, "worst": worst, "caveats": list(caveats), "runs": runs})
 
 
-def show_findings(findings: Findings) -> None:
+def show_findings(findings: Findings, caveats: Sequence[str] = ()) -> None:
     """Print the findings as paragraphs, one block a run, with a summary below."""
     out = console()
     for run, found in findings.items():
@@ -43,7 +58,57 @@ def show_findings(findings: Findings) -> None:
         for finding in found:
             show(out, finding)
         out.print()
+    for caveat in caveats:
+        for line in Text(f"Before comparing: {caveat}").wrap(out, out.width):
+            line.rstrip()
+            out.print(line, soft_wrap=True)
     out.print(summary(findings))
+
+
+def follow_findings(
+    find: Callable[[], Store],
+    runs: Sequence[str] | None,
+    limits: Thresholds,
+    webhook: str | None,
+    as_json: bool,
+) -> tuple[Findings, bool]:
+    """Tell what is new until no run trains any more; gives the last findings, and whether Ctrl-C ended it.
+
+    `find` opens the store, which may not be there yet; a run that is not there yet is waited for too. As JSON, each new
+    finding is one line with every field of Finding.
+    """
+    out, err = console(), Console(stderr=True, highlight=False)
+    waiting: set[str] = set()
+
+    def look() -> Look | None:
+        try:
+            store = find()
+            chosen = chosen_runs(store, runs)
+            table = run_table(store).set_index("run")
+            return Look(diagnose_runs(store, chosen, limits), bool((table.loc[chosen, "status"] == "running").any()))
+        except StoreBusy:
+            return None
+        except (StoreMissing, NoRuns, RunMissing) as missing:
+            wait_for(missing)
+            return None
+
+    def wait_for(missing: DepthscopeError) -> None:
+        if str(missing) not in waiting:
+            waiting.add(str(missing))
+            err.print(Text(f"Waiting: {missing}", style="dim"))
+
+    def tell(new: Sequence[Finding]) -> None:
+        for finding in new:
+            if as_json:
+                print(json.dumps(jsonable(asdict(finding)), ensure_ascii=False, allow_nan=False), flush=True)
+            else:
+                out.print(Text(plain(finding.evidence.run), style="bold"))
+                show(out, finding)
+
+    alerts = Webhook(webhook, lambda line: err.print(Text(line))) if webhook else None
+    found, interrupted = follow(look, tell, alerts)
+    (err if as_json else out).print(summary(found))
+    return found, interrupted
 
 
 def show(out: Console, finding: Finding) -> None:

@@ -73,11 +73,16 @@ def appearance(rows: pd.DataFrame) -> str:
     channels = massive["channel"].astype(int).value_counts()
     tokens = sorted({int(token) for token in massive["token"]})
     top = int(channels.index[0])
+    said = (
+        f"{count:,} massive activation{'s' * (count != 1)} in {layer_range(layers)}, in channel"
+        f"{'s' * (len(channels) != 1)} {listed(sorted(channels.index))}, at token{'s' * (len(tokens) != 1)} "
+        f"{listed(tokens)}"
+    )
+    if len(layers) == 1:
+        return said
     steady = int(massive.loc[massive["channel"] == top, "layer"].nunique())
     return (
-        f"{count:,} massive activation{'s' * (count != 1)}, from layer {layers[0]} on ({layer_range(layers)}), in "
-        f"channel{'s' * (len(channels) != 1)} {listed(sorted(channels.index))}, at token{'s' * (len(tokens) != 1)} "
-        f"{listed(tokens)}; channel {top} has one in {steady} of these {len(layers)} layers"
+        f"{said}; they appear in layer {layers[0]}, and channel {top} has one in {steady} of these {len(layers)} layers"
     )
 
 

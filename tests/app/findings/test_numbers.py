@@ -121,7 +121,7 @@ class TestMassiveActivations:
     def test_the_papers_rule_is_noted_with_layer_channel_token_and_ratio(self):
         finding = find("massive_activations", massive(-200.0, 0.1, 1))
         assert finding.severity == "info"
-        assert "1 massive activation, from layer 3 on (layer 3), in channel 7, at token 0" in finding.sentence
+        assert "1 massive activation in layer 3, in channel 7, at token 0; the largest" in finding.sentence
         assert "2,000× the median" in finding.sentence and "-200" in finding.sentence
 
     def test_none_by_the_rule_still_gives_the_ratio(self):
@@ -143,7 +143,7 @@ class TestMassiveActivations:
             for layer in range(3, 9)
         ]
         finding = find("massive_activations", frames(massive=pd.DataFrame(rows)))
-        assert "channel 7 has one in 6 of these 6 layers" in finding.sentence
+        assert "they appear in layer 3, and channel 7 has one in 6 of these 6 layers" in finding.sentence
         assert finding.evidence.layers == (3, 4, 5, 6, 7, 8)
 
     def test_a_median_of_zero_does_not_divide(self):
