@@ -151,17 +151,37 @@ def runs(store: StoreArgument = None, option: StoreOption = None, json: JsonOpti
 
 @app.command()
 def diagnose(
-    store: StoreArgument = None, option: StoreOption = None, run: RunOption = None, json: JsonOption = False
+    store: StoreArgument = None,
+    option: StoreOption = None,
+    run: RunOption = None,
+    thresholds: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Thresholds to use in place of the usual ones.")
+    ] = None,
+    follow: Annotated[bool, Flag("--follow", "Tell what is new until no run trains any more.")] = False,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="URL", help="With --follow: post warnings there, once a minute at most.")
+    ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Say what is wrong with the runs of a store, and why; exit status 3 when something is critical."""
-    from .commands.diagnose import findings_json, show_findings
-    from .findings import diagnose_runs
+    from .commands.diagnose import caveats_of, findings_json, follow_findings, is_critical, show_findings
+    from .findings import THRESHOLDS, diagnose_runs, read_thresholds
 
-    found = find_store(store, option)
-    findings = diagnose_runs(found, chosen_runs(found, run))
-    typer.echo(findings_json(findings)) if json else show_findings(findings)
-    if any(finding.severity == "critical" for each in findings.values() for finding in each):
+    limits = read_thresholds(thresholds) if thresholds else THRESHOLDS
+    interrupted = False
+    if follow:
+        findings, interrupted = follow_findings(lambda: find_store(store, option), run, limits, webhook, json)
+    elif webhook:
+        raise DepthscopeError("expected --webhook together with --follow; got --webhook alone; add --follow")
+    else:
+        found = find_store(store, option)
+        chosen = chosen_runs(found, run)
+        findings, caveats = diagnose_runs(found, chosen, limits), caveats_of(found, chosen)
+        typer.echo(findings_json(findings, caveats)) if json else show_findings(findings, caveats)
+    if is_critical(findings):
         raise typer.Exit(CRITICAL)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
