@@ -2,7 +2,7 @@
 
 Where many steps share a bucket, `low` and `high` are the bucket's smallest and largest value and `last` its newest, so
 no spike is lost. NaN counts only where a bucket has nothing else; Inf is a value like any other, so one Inf makes
-`high` Inf.
+`high` Inf. `nonfinite` counts the NaN and Inf of the bucket: none of them vanishes in it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ _STALLED_AFTER = 60  # seconds without a heartbeat
 
 # Extremes of a bucket. In DuckDB's order NaN is the largest value, so `min` passes it over by itself.
 _EXTREMES = """min(value) AS low, coalesce(max(value) FILTER (NOT isnan(value)), max(value)) AS high,
-            arg_max(value, step) AS last"""
+            arg_max(value, step) AS last, count(*) FILTER (NOT isfinite(value)) AS nonfinite"""
 
 # What the x axis may show, from the row of `steps` of the same step.
 _AXES = {
@@ -122,8 +122,8 @@ def depth_profile(
 def layer_step(
     store: Store, run: str, metric: str, site: str, phase: str, stack: str = "main", bins: int = 400
 ) -> "pd.DataFrame":
-    """A metric over depth and time: step, layer, low, high, last. At most `bins` buckets of equally many sampled steps;
-    `step` is the last one of its bucket."""
+    """A metric over depth and time: step, layer, low, high, last, nonfinite. At most `bins` buckets of equally many
+    sampled steps; `step` is the last one of its bucket."""
     where, params = _rows_where(run, site, phase, stack)
 
     def make(metrics: Mapping[str, str]) -> Question:
@@ -135,7 +135,7 @@ def layer_step(
                     // greatest({int(bins)}, count(*) OVER ()) AS bucket
                 FROM (SELECT DISTINCT step FROM found WHERE value IS NOT NULL)
             ), ends AS (SELECT bucket, max(step) AS step FROM buckets GROUP BY bucket)
-            SELECT e.step, b.layer, b.low, b.high, b.last FROM (
+            SELECT e.step, b.layer, b.low, b.high, b.last, b.nonfinite FROM (
                 SELECT bucket, layer, {_EXTREMES} FROM found JOIN buckets USING (step)
                 WHERE value IS NOT NULL GROUP BY bucket, layer
             ) AS b JOIN ends AS e USING (bucket) ORDER BY e.step, b.layer"""
@@ -145,9 +145,9 @@ def layer_step(
 
 
 def series(store: Store, runs: str | Iterable[str], name: str, x: str = "step", points: int = 1000) -> "pd.DataFrame":
-    """A column of `steps` or a logged scalar over step, tokens or wall_time: run, strategy, step, x, low, high, last.
+    """A column of `steps` or a logged scalar over step, tokens or wall_time.
 
-    At most `points` buckets a run, of equally many steps; step and x are those of the bucket's last step. wall_time
+    Columns run, strategy, step, x, low, high, last, nonfinite. At most `points` buckets a run, of equally many steps; step and x are those of the bucket's last step. wall_time
     counts seconds from the run's first row. Steps that have no x (tokens never logged) are left out.
     """
     where, params = where_sql((None, None), {"run": runs})
@@ -157,7 +157,7 @@ def series(store: Store, runs: str | Iterable[str], name: str, x: str = "step", 
         values = f"SELECT run, step, value FROM scalars WHERE {where} AND name = ?"
         params = [*params, name]
     sql = f"""
-        SELECT b.run, r.strategy, b.step, b.x, b.low, b.high, b.last
+        SELECT b.run, r.strategy, b.step, b.x, b.low, b.high, b.last, b.nonfinite
         FROM ({_bucketed(values, "run", x, points)}) AS b LEFT JOIN runs AS r ON r.run = b.run ORDER BY b.run, b.step"""
     return ask(store, lambda metrics: (sql, params))
 
@@ -173,13 +173,13 @@ def layer_series(
     points: int = 1000,
     stack: str = "main",
 ) -> "pd.DataFrame":
-    """A metric of some layers over `x`: layer, step, x, low, high, last, bucketed as `series` is."""
+    """A metric of some layers over `x`: layer, step, x, low, high, last, nonfinite, bucketed as `series` is."""
     where, params = _rows_where(run, site, phase, stack, (None, None), layers)
 
     def make(metrics: Mapping[str, str]) -> Question:
         values = f"SELECT run, step, layer, {_metric(metric, metrics)} AS value FROM layer_stats WHERE {where}"
         buckets = _bucketed(values, "run, layer", x, points)
-        return f"SELECT layer, step, x, low, high, last FROM ({buckets}) ORDER BY layer, step", params
+        return f"SELECT layer, step, x, low, high, last, nonfinite FROM ({buckets}) ORDER BY layer, step", params
 
     return ask(store, make)
 

@@ -50,12 +50,15 @@ def heat_figure(info: Heat, theme: Theme) -> go.Figure:
     figure = go.Figure(_heatmap(info, cells))
     if info.nonfinite:
         figure.add_trace(_broken(info))
+        figure.add_trace(_edge(info))
     figure.update_layout(
         template=theme.template,
         height=460,
         margin={"t": 12},
         xaxis={"title": {"text": safe(info.x_title, 80)}, "showgrid": False},
         yaxis={"title": {"text": "Layer"}, "showgrid": False, **layer_axis(info.layers[-1])},
+        yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+        showlegend=False,
         shapes=_marks(info, theme),
     )
     return figure
@@ -114,6 +117,21 @@ def _broken(info: Heat) -> go.Heatmap:
         hoverongaps=False,
         name="",
         hovertemplate="layer %{y}, %{x:,}<br><b>NaN or Inf</b>",
+    )
+
+
+def _edge(info: Heat) -> go.Scatter:
+    """A triangle at the top where a stretch of NaN or Inf begins: one thin cell among hundreds is easily missed."""
+    bad = [any(v is not None and not np.isfinite(v) for v in column) for column in zip(*info.values, strict=True)]
+    starts = [x for x, now, before in zip(info.x, bad, [False, *bad], strict=False) if now and not before]
+    return go.Scatter(
+        x=np.asarray(starts, dtype=np.float64),
+        y=np.full(len(starts), 0.985, dtype=np.float32),
+        yaxis="y2",
+        mode="markers",
+        marker={"symbol": "triangle-down", "size": 10, "color": NONFINITE, "line": {"color": "#ffffff", "width": 1}},
+        name="",
+        hovertemplate="NaN or Inf from %{x:,}",
     )
 
 

@@ -25,12 +25,12 @@ def spread(layers: tuple[int, ...], count: int = 5) -> tuple[int, ...]:
 
 
 def layer_series_query(store: Store, view: View) -> pd.DataFrame:
-    """Columns layer, step, x, low, high, last, phase, run, metric, title, unit, site, for the focus run."""
+    """Columns layer, step, x, low, high, last, nonfinite, phase, run, metric, title, unit, site, for the focus run."""
     run = view.focus
     layers = list(view.layers or _default_layers(store, view))
     frame = followed_phase(
         view.phase,
-        lambda phase: layer_series(store, run, view.metric, view.site, phase, layers, x=view.x),
+        lambda phase: layer_series(store, run, view.metric, view.site, phase, layers, x=view.x, stack=view.stack),
     )
     return described(frame, view.metric, store.metrics()).assign(site=view.site, run=run)
 
@@ -50,8 +50,8 @@ def layer_series_info(frame: pd.DataFrame, view: View) -> Lines:
 
 
 def _line(label: str, rows: pd.DataFrame, divisor: float) -> Line:
-    x, y, low, high = (numbers(rows[name]) for name in ("x", "last", "low", "high"))
-    return Line(label, "", tuple(v / divisor for v in x), y, low, high)
+    x, y, low, high, broken = (numbers(rows[name]) for name in ("x", "last", "low", "high", "nonfinite"))
+    return Line(label, "", tuple(v / divisor for v in x), y, low, high, broken)
 
 
 def layer_series_figure(info: Lines, theme: Theme) -> go.Figure:

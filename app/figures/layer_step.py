@@ -21,7 +21,7 @@ __all__ = ["LAYER_STEP", "layer_step_info"]
 
 
 def layer_step_query(store: Store, view: View) -> pd.DataFrame:
-    """Columns step, layer, low, high, last, x, phase, run, metric, title, unit, site: the focus run of the view."""
+    """Columns step, layer, low, high, last, nonfinite, x, phase, run, metric, title, unit, site: the focus run of the view."""
     run = view.focus
     frame = followed_phase(
         view.phase,
@@ -46,6 +46,7 @@ def layer_step_info(frame: pd.DataFrame, view: View) -> Heat:
     if frame.empty:
         return Heat()
     axis = horizontal(view.x, float(frame["x"].max()))
+    frame = _worst(frame)
     table = _pivot(frame)
     present = _pivot(frame.assign(high=1.0)).notna()
     cells = table.to_numpy(dtype=np.float64)
@@ -71,8 +72,14 @@ def layer_step_info(frame: pd.DataFrame, view: View) -> Heat:
         nonfinite=nonfinite,
         marked_x=_marked(frame, view.step, axis.divisor),
         marked_layers=view.layers,
-        note=joined(measured(batch(frame)), _note(nonfinite, outside, hidden)),
+        note=joined(measured(batch(frame)), _note(nonfinite, int(frame["nonfinite"].sum()), outside, hidden)),
     )
+
+
+def _worst(frame: pd.DataFrame) -> pd.DataFrame:
+    """`high` is NaN where one value of the bucket is: a cell shows the worst that happened in it."""
+    buried = (frame["nonfinite"] > 0) & np.isfinite(frame["high"].to_numpy(dtype=np.float64))
+    return frame.assign(high=frame["high"].mask(buried))
 
 
 def _core(cells: np.ndarray, layers: np.ndarray) -> np.ndarray:
@@ -100,10 +107,13 @@ def _marked(frame: pd.DataFrame, step: int | None, divisor: float) -> float | No
     return None if before.empty else float(before["x"].max()) / divisor
 
 
-def _note(nonfinite: int, outside: int, hidden: int) -> str:
+def _note(nonfinite: int, values: int, outside: int, hidden: int) -> str:
     told = []
-    if nonfinite:
+    if nonfinite and nonfinite == values:
         told.append(f"{nonfinite:,} {_cells(nonfinite)} NaN or Inf (red).")
+    elif nonfinite:
+        held = "cell holds" if nonfinite == 1 else "cells hold"
+        told.append(f"{nonfinite:,} {held} {values:,} NaN or Inf (red).")
     if outside:
         told.append(f"{outside:,} {_cells(outside)} beyond the colour range (1st to 99th percentile of the blocks).")
     if hidden:

@@ -40,14 +40,18 @@ class Line:
     y: tuple[float, ...]
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    broken: tuple[float, ...] = ()
+    """How many NaN and Inf the bucket of each point holds; empty: a point is one value."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many NaN and Inf each point stands for."""
+        return tuple(map(int, self.broken)) or tuple(int(not np.isfinite(y)) for y in self.y)
 
     @property
     def nonfinite(self) -> tuple[float, ...]:
-        """Positions where the value, or the largest of its bucket, is NaN or Inf."""
-        worst = self.high or self.y
-        return tuple(
-            x for x, y, w in zip(self.x, self.y, worst, strict=True) if not (np.isfinite(y) and np.isfinite(w))
-        )
+        """Positions where the value, or another of its bucket, is NaN or Inf."""
+        return tuple(x for x, count in zip(self.x, self.counts, strict=True) if count)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def lines_info(
     core = [[y for x, y in zip(line.x, line.y, strict=True) if first is None or x >= first] for line in lines]
     log = is_log(scale, core)
     y_range = axis_range(core, [line.y for line in lines], log)
-    nonfinite = sum(len(line.nonfinite) for line in lines)
+    nonfinite = sum(sum(line.counts) for line in lines)
     hidden = sum(1 for line in lines for y in line.y if log and y <= 0)
     early = "" if y_range is None else f"Values before {x_title.lower()} {first:g} lie outside the axis."
     return Lines(tuple(lines), x_title, y_title, log, about, joined(early, missing_note(nonfinite, hidden)), y_range)
@@ -178,6 +182,7 @@ def add_nonfinite(figure: go.Figure, lines: Sequence[Line], *, legend: bool = Tr
     if not len(x):
         return
     number = "" if axis == 1 else str(axis)
+    counts = [n for line in lines for n in line.counts if n]
     edge = 90 + axis
     figure.add_trace(
         go.Scatter(
@@ -190,7 +195,8 @@ def add_nonfinite(figure: go.Figure, lines: Sequence[Line], *, legend: bool = Tr
             legendgroup="NaN or Inf",
             showlegend=legend,
             marker={"symbol": "triangle-up", "size": 9, "color": NONFINITE},
-            hovertemplate="NaN or Inf",
+            customdata=np.asarray(counts, dtype=np.int32),
+            hovertemplate="NaN or Inf: %{customdata:,}",
         )
     )
     side = {"overlaying": f"y{number}", "anchor": f"x{number}", "range": [0, 1], "visible": False, "fixedrange": True}

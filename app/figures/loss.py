@@ -16,7 +16,7 @@ __all__ = ["LOSS", "loss_figure", "loss_info"]
 
 
 def loss_query(store: Store, view: View) -> pd.DataFrame:
-    """Columns run, strategy, step, x, low, high, last; x counts what the view asks for."""
+    """Columns run, strategy, step, x, low, high, last, nonfinite; x counts what the view asks for."""
     return series(store, view.runs, "loss", x=view.x)
 
 
@@ -29,8 +29,8 @@ def loss_info(frame: pd.DataFrame, view: View) -> Lines:
 
 def _line(run: str, rows: pd.DataFrame, divisor: float) -> Line:
     rows = rows.sort_values("x")
-    x, y, low, high = (numbers(rows[name]) for name in ("x", "last", "low", "high"))
-    return Line(run, strategy_of(rows), tuple(v / divisor for v in x), y, low, high)
+    x, y, low, high, broken = (numbers(rows[name]) for name in ("x", "last", "low", "high", "nonfinite"))
+    return Line(run, strategy_of(rows), tuple(v / divisor for v in x), y, low, high, broken)
 
 
 def loss_figure(info: Lines, theme: Theme) -> go.Figure:

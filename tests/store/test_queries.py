@@ -123,8 +123,8 @@ def test_a_metric_that_is_not_there_has_no_rows(store: Store, metric: str) -> No
 
 def test_layer_step_without_buckets(store: Store) -> None:
     frame = layer_step(store, "a", "variance", "resid_post", "train")
-    assert list(frame.columns) == ["step", "layer", "low", "high", "last"]
-    assert data(frame) == [[step, layer, *[10.0 * layer + step] * 3] for step in (0, 10, 20) for layer in (0, 1)]
+    assert list(frame.columns) == ["step", "layer", "low", "high", "last", "nonfinite"]
+    assert data(frame) == [[step, layer, *[10.0 * layer + step] * 3, 0] for step in (0, 10, 20) for layer in (0, 1)]
 
 
 def spike(root: Path) -> Store:
@@ -142,24 +142,24 @@ def test_buckets_lose_no_spike(root: Path) -> None:
     store = spike(root)
     heat = layer_step(store, "a", "variance", "resid_post", "train", bins=10)
     assert data(heat[heat["layer"] == 1]) == [
-        [step, 1, -5.0 if step == 39 else 1.0, 50.0 if step == 39 else 1.0, 1.0] for step in range(9, 100, 10)
+        [step, 1, -5.0 if step == 39 else 1.0, 50.0 if step == 39 else 1.0, 1.0, 0] for step in range(9, 100, 10)
     ]
-    assert data(heat[heat["layer"] == 2]) == [[step, 2, 2.0, 2.0, 2.0] for step in range(9, 50, 10)]
+    assert data(heat[heat["layer"] == 2]) == [[step, 2, 2.0, 2.0, 2.0, 0] for step in range(9, 50, 10)]
     loss = series(store, ["a"], "loss", points=4)
-    assert list(loss.columns) == ["run", "strategy", "step", "x", "low", "high", "last"]
+    assert list(loss.columns) == ["run", "strategy", "step", "x", "low", "high", "last", "nonfinite"]
     assert data(loss) == [
-        ["a", None, 24, 24, 1.0, 1.0, 1.0],
-        ["a", None, 49, 49, -5.0, 50.0, 1.0],
-        ["a", None, 74, 74, 1.0, 1.0, 1.0],
-        ["a", None, 99, 99, 1.0, 1.0, 1.0],
+        ["a", None, 24, 24, 1.0, 1.0, 1.0, 0],
+        ["a", None, 49, 49, -5.0, 50.0, 1.0, 0],
+        ["a", None, 74, 74, 1.0, 1.0, 1.0, 0],
+        ["a", None, 99, 99, 1.0, 1.0, 1.0, 0],
     ]
     layer = layer_series(store, "a", "variance", "resid_post", "train", [1, 2], points=2)
-    assert list(layer.columns) == ["layer", "step", "x", "low", "high", "last"]
+    assert list(layer.columns) == ["layer", "step", "x", "low", "high", "last", "nonfinite"]
     assert data(layer) == [
-        [1, 49, 49, -5.0, 50.0, 1.0],
-        [1, 99, 99, 1.0, 1.0, 1.0],
-        [2, 24, 24, 2.0, 2.0, 2.0],
-        [2, 49, 49, 2.0, 2.0, 2.0],
+        [1, 49, 49, -5.0, 50.0, 1.0, 0],
+        [1, 99, 99, 1.0, 1.0, 1.0, 0],
+        [2, 24, 24, 2.0, 2.0, 2.0, 0],
+        [2, 49, 49, 2.0, 2.0, 2.0, 0],
     ]
 
 
@@ -176,17 +176,18 @@ def test_another_axis_is_an_error(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "low", "high", "last"),
+    ("values", "low", "high", "last", "nonfinite"),
     [
-        ([1.0, NAN, 3.0], 1.0, 3.0, 3.0),
-        ([1.0, 3.0, NAN], 1.0, 3.0, NAN),
-        ([NAN, NAN, NAN], NAN, NAN, NAN),
-        ([1.0, INF, NAN], 1.0, INF, NAN),
-        ([-INF, 1.0, 2.0], -INF, 2.0, 2.0),
+        ([1.0, 2.0, 3.0], 1.0, 3.0, 3.0, 0),
+        ([1.0, NAN, 3.0], 1.0, 3.0, 3.0, 1),
+        ([1.0, 3.0, NAN], 1.0, 3.0, NAN, 1),
+        ([NAN, NAN, NAN], NAN, NAN, NAN, 3),
+        ([1.0, INF, NAN], 1.0, INF, NAN, 2),
+        ([-INF, 1.0, 2.0], -INF, 2.0, 2.0, 1),
     ],
 )
-def test_nan_counts_only_where_there_is_nothing_else(
-    root: Path, values: list[float], low: float, high: float, last: float
+def test_nan_is_an_extreme_only_where_there_is_nothing_else_and_always_counted(
+    root: Path, values: list[float], low: float, high: float, last: float, nonfinite: int
 ) -> None:
     writer = open_run(root, RunInfo("a"))
     writer.write(*(stats(step, 1, variance=value) for step, value in enumerate(values)))
@@ -198,22 +199,22 @@ def test_nan_counts_only_where_there_is_nothing_else(
         layer_series(store, "a", "variance", "resid_post", "train", [1], points=1),
         series(store, "a", "x", points=1),
     ):
-        assert frame[["low", "high", "last"]].to_numpy().tolist() == [
-            [pytest.approx(v, nan_ok=True) for v in (low, high, last)]
+        assert frame[["low", "high", "last", "nonfinite"]].to_numpy().tolist() == [
+            [pytest.approx(v, nan_ok=True) for v in (low, high, last, nonfinite)]
         ]
 
 
 def test_series_of_a_scalar(store: Store) -> None:
     assert data(series(store, ["a", "b"], "val/loss", x="tokens")) == [
-        ["a", "pre", 10, 80, 4.5, 4.5, 4.5],
-        ["a", "pre", 20, 160, 4.25, 4.25, 4.25],
+        ["a", "pre", 10, 80, 4.5, 4.5, 4.5, 0],
+        ["a", "pre", 20, 160, 4.25, 4.25, 4.25, 0],
     ]
     assert len(series(store, "a", "x' OR true --")) == 0
 
 
 def test_series_without_tokens_has_no_x(store: Store) -> None:
     assert len(series(store, "b", "loss", x="tokens")) == 0
-    assert data(series(store, "b", "loss", x="wall_time"))[1] == ["b", "post", 10, 1.0, 3.0, 3.0, 3.0]
+    assert data(series(store, "b", "loss", x="wall_time"))[1] == ["b", "post", 10, 1.0, 3.0, 3.0, 3.0, 0]
 
 
 def test_sampled_steps(store: Store) -> None:

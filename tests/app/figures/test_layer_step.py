@@ -15,7 +15,14 @@ NAN, INF = math.nan, math.inf
 def heat_frame(cells):
     frame = pd.DataFrame(cells, columns=["step", "layer", "high"])
     return frame.assign(
-        x=frame["step"], phase="train", run="a", metric="kurtosis", title="Kurtosis", unit="", site="resid_post"
+        nonfinite=(~np.isfinite(frame["high"])).astype(int),
+        x=frame["step"],
+        phase="train",
+        run="a",
+        metric="kurtosis",
+        title="Kurtosis",
+        unit="",
+        site="resid_post",
     )
 
 
@@ -36,11 +43,19 @@ def test_cells_are_kept_apart_from_holes():
 
 def test_nan_and_inf_are_drawn_in_their_own_colour():
     figure = heat_figure(layer_step_info(FRAME, View(runs=("a",))), LIGHT)
-    values, broken = figure.data
+    values, broken, edge = figure.data
+    assert (edge.type, edge.yaxis, list(edge.x)) == ("scatter", "y2", [10.0])  # where the bad stretch begins
     assert values.type == broken.type == "heatmap"
     np.testing.assert_array_equal(broken.z, np.array([[NAN, NAN, 1], [NAN, 1, NAN]], dtype=np.float32))
     assert broken.colorscale[0][1] == NONFINITE
     assert np.isnan(values.z[0, 2]) and values.z.dtype == np.float32
+
+
+def test_a_nan_inside_a_bucket_makes_the_cell_red_and_is_counted():
+    frame = FRAME.assign(high=[1.0, 2.0, 3.0, 2.0, 9.0], nonfinite=[0, 0, 0, 4, 0])
+    info = layer_step_info(frame, View(runs=("a",)))
+    assert math.isnan(info.values[1][1]) and info.nonfinite == 1
+    assert "1 cell holds 4 NaN or Inf (red)." in info.note
 
 
 def test_one_outlier_does_not_flatten_the_rest():
@@ -74,7 +89,7 @@ def test_a_constant_has_a_colour_too(value):
 def test_only_nan_still_draws():
     info = layer_step_info(heat_frame([(0, 1, NAN)]), View(runs=("a",)))
     assert info.nonfinite == 1
-    assert len(heat_figure(info, LIGHT).data) == 2
+    assert len(heat_figure(info, LIGHT).data) == 3
 
 
 def test_nothing_measured_gives_a_sentence():

@@ -8,9 +8,13 @@ from depthscope.app.theme import LIGHT
 from depthscope.app.view import View
 
 NAN = float("nan")
-COLUMNS = ["run", "strategy", "step", "x", "low", "high", "last"]
+COLUMNS = ["run", "strategy", "step", "x", "low", "high", "last", "nonfinite"]
 FRAME = pd.DataFrame(
-    [("b", "post", 2, 2, 3.0, 5.0, 4.0), ("b", "post", 1, 1, 4.0, 6.0, 5.0), ("a", "pre", 1, 1, 2.0, 2.0, 2.0)],
+    [
+        ("b", "post", 2, 2, 3.0, 5.0, 4.0, 0),
+        ("b", "post", 1, 1, 4.0, 6.0, 5.0, 0),
+        ("a", "pre", 1, 1, 2.0, 2.0, 2.0, 0),
+    ],
     columns=COLUMNS,
 )
 
@@ -18,8 +22,8 @@ FRAME = pd.DataFrame(
 def test_one_line_a_run_in_the_order_of_the_view():
     assert loss_info(FRAME, View(runs=("b", "a", "gone"))) == Lines(
         lines=(
-            Line("b", "post", (1.0, 2.0), (5.0, 4.0), (4.0, 3.0), (6.0, 5.0)),
-            Line("a", "pre", (1.0,), (2.0,), (2.0,), (2.0,)),
+            Line("b", "post", (1.0, 2.0), (5.0, 4.0), (4.0, 3.0), (6.0, 5.0), (0.0, 0.0)),
+            Line("a", "pre", (1.0,), (2.0,), (2.0,), (2.0,), (0.0,)),
         ),
         x_title="Optimizer step",
         y_title="Training loss (nats/token)",
@@ -44,15 +48,21 @@ def test_the_band_lies_under_the_line_and_only_where_a_bucket_has_a_range():
 
 
 def test_nan_is_drawn_at_the_top_and_counted():
-    info = loss_info(FRAME.assign(last=[NAN, 5.0, 2.0]), View(runs=("a", "b")))
+    info = loss_info(FRAME.assign(last=[NAN, 5.0, 2.0], nonfinite=[1, 0, 0]), View(runs=("a", "b")))
     assert info.note == "Red triangles mark 1 NaN or Inf value."
     triangles = loss_figure(info, LIGHT).data[-1]
     assert (triangles.name, list(triangles.x), triangles.yaxis) == ("NaN or Inf", [2.0], "y91")
 
 
 def test_an_inf_inside_a_bucket_is_drawn_too():
-    info = loss_info(FRAME.assign(high=[float("inf"), 6.0, 2.0]), View(runs=("b",)))
+    info = loss_info(FRAME.assign(high=[float("inf"), 6.0, 2.0], nonfinite=[1, 0, 0]), View(runs=("b",)))
     assert info.lines[0].nonfinite == (2.0,)
+
+
+def test_a_nan_inside_a_bucket_of_good_values_is_drawn_too():
+    info = loss_info(FRAME.assign(nonfinite=[3, 0, 0]), View(runs=("b",)))
+    assert info.lines[0].nonfinite == (2.0,)
+    assert info.note == "Red triangles mark 3 NaN or Inf values."
 
 
 def test_no_loss_gives_a_sentence():
