@@ -5,6 +5,7 @@ Needs neither torch nor streamlit. The names below are the face; everything else
 
 from .bundle import export_runs, import_bundle
 from .compact import Compacted, compact
+from .doctor import Check, check_store, repair_store
 from .edit import remove_runs, rename_run
 from .errors import (
     BundleInvalid,
@@ -13,6 +14,7 @@ from .errors import (
     RunMissing,
     RunNameTaken,
     RunRunning,
+    SchemaTooOld,
     StoreBusy,
     StoreMissing,
     StoreTooNew,
@@ -26,6 +28,7 @@ from .spool import RunWriter, open_run
 
 __all__ = [
     "BundleInvalid",
+    "Check",
     "Compacted",
     "DepthscopeError",
     "Event",
@@ -42,11 +45,13 @@ __all__ = [
     "RunRunning",
     "RunWriter",
     "Scalar",
+    "SchemaTooOld",
     "Step",
     "Store",
     "StoreBusy",
     "StoreMissing",
     "StoreTooNew",
+    "check_store",
     "compact",
     "default_store",
     "depth_profile",
@@ -60,6 +65,7 @@ __all__ = [
     "open_store",
     "remove_runs",
     "rename_run",
+    "repair_store",
     "run_table",
     "sampled_steps",
     "series",

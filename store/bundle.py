@@ -14,8 +14,9 @@ from .claims import Attempt
 from .coerce import text
 from .connect import Deadline, opened
 from .errors import BundleInvalid, DepthscopeError, RunMissing, RunNameTaken
-from .ingest import fold_all, only_one
+from .ingest import fold_all
 from .layout import Layout
+from .lock import only_one
 from .manifest import Manifest, bundle_columns, parquet, read_manifest, write_manifest
 from .reader import Store, union, where_sql
 from .schema import SCHEMA_VERSION, base_columns, literal, quote, stepped_tables

@@ -16,7 +16,18 @@ from pathlib import Path
 from .errors import RunMissing, RunNameTaken
 from .layout import fsync_folder
 
-__all__ = ["Attempt", "attempts_of", "claim", "copy", "is_claimed", "join", "new_ulid", "newest", "release"]
+__all__ = [
+    "Attempt",
+    "attempts_of",
+    "claim",
+    "copy",
+    "is_claimed",
+    "join",
+    "new_ulid",
+    "newest",
+    "release",
+    "restore",
+]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -56,6 +67,11 @@ def claim(claims: Path, run: str, from_steps: Sequence[int] = (0,)) -> list[Atte
 def copy(claims: Path, run: str, new: str) -> None:
     """Take the name `new` for the attempts of `run`. RunNameTaken when it is another's."""
     _create(claims, new, attempts_of(claims, run))
+
+
+def restore(claims: Path, attempts: Sequence[Attempt]) -> None:
+    """Take the name of a run whose claim was lost, for the attempts that are known of it."""
+    _create(claims, attempts[0].run, attempts)
 
 
 def _create(claims: Path, run: str, made: Sequence[Attempt]) -> None:

@@ -11,8 +11,9 @@ from . import claims
 from .coerce import text
 from .connect import Deadline, opened
 from .errors import DepthscopeError, RunMissing, RunRunning
-from .ingest import fold_all, only_one
+from .ingest import fold_all
 from .layout import Layout, list_segments
+from .lock import only_one
 from .reader import Store
 from .schema import base_columns
 

@@ -5,6 +5,7 @@ DepthscopeError            one line for the user: what was expected, what came, 
 ├── NotAStore              the path is something else
 ├── StoreBusy              another process holds the database past the deadline
 ├── StoreTooNew            the store was written by a newer depthscope
+├── SchemaTooOld           the store is older than this depthscope can bring up to date
 ├── RunNameTaken           the name belongs to another run and `resume=True` was not given
 ├── RunMissing             no run of that name
 ├── RunRunning             the run is being trained, so it cannot be renamed or removed
@@ -18,6 +19,7 @@ __all__ = [
     "RunMissing",
     "RunNameTaken",
     "RunRunning",
+    "SchemaTooOld",
     "StoreBusy",
     "StoreMissing",
     "StoreTooNew",
@@ -42,6 +44,10 @@ class StoreBusy(DepthscopeError):
 
 class StoreTooNew(DepthscopeError):
     """The schema is newer than this version of depthscope reads."""
+
+
+class SchemaTooOld(DepthscopeError):
+    """The schema is older than this version of depthscope can migrate."""
 
 
 class RunNameTaken(DepthscopeError):

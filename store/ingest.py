@@ -6,13 +6,11 @@ The rows and the high-water marks of their writers go in with one transaction; o
 A process killed in between leaves segments below the marks, which readers skip and the next ingest removes.
 """
 
-import fcntl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +20,13 @@ from .connect import Deadline, opened
 from .errors import DepthscopeError, StoreBusy
 from .fold import fold
 from .layout import Layout, default_store, fsync_folder, list_segments
+from .lock import only_one
+from .migrate import migrate
 from .reader import check_version
 from .schema import SCHEMA_VERSION, schema_sql
 from .views import make_views, views_outdated
 
-__all__ = ["IngestResult", "create_database", "fold_all", "ingest", "new_database", "only_one", "start_ingest"]
+__all__ = ["IngestResult", "create_database", "fold_all", "ingest", "new_database", "start_ingest"]
 
 _PATIENCE = 3.0  # seconds; readers hold the file for less, and whoever holds it longer is not worth waiting for
 _AT_ONCE = 1_000  # segments in one transaction
@@ -84,6 +84,7 @@ def fold_all(layout: Layout, deadline: Deadline) -> IngestResult:
     """Fold everything; the caller holds the lock. StoreBusy past the deadline."""
     layout.create()
     create_database(layout)
+    migrate(layout, deadline)
     _sweep(layout)
     result = IngestResult()
     segments = list_segments(layout.spool)
@@ -125,20 +126,6 @@ def _keep_views(layout: Layout, deadline: Deadline) -> None:
             return
     with opened(layout.database, deadline, read_only=False) as connection:
         make_views(connection, layout)
-
-
-@contextmanager
-def only_one(layout: Layout, deadline: Deadline) -> Iterator[None]:
-    """Hold ingest.lock, which goes when its holder does. StoreBusy past the deadline."""
-    with layout.lock.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not deadline.pause():
-                    raise StoreBusy(f"expected to fold into {layout.root} now, another ingest is running") from None
-        yield
 
 
 def _sweep(layout: Layout) -> None:

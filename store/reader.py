@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from .connect import Deadline, opened
-from .errors import DepthscopeError, NotAStore, StoreBusy, StoreTooNew
+from .errors import DepthscopeError, NotAStore, SchemaTooOld, StoreBusy, StoreTooNew
 from .layout import Layout, default_store, list_segments
+from .lock import only_one
 from .merge import merged_sql
+from .migrate import migrate, stored_version
 from .schema import SCHEMA_VERSION, base_columns, quote, schema_sql
 from .tail import Tail, above_marks, load_tail
 
@@ -34,16 +36,27 @@ _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 def open_store(path: Path | str | None = None) -> "Store":
     """The store at `path` (default: `$DEPTHSCOPE_STORE`, else `./depthscope-runs`), or the one with database `path`.
 
-    Raises StoreMissing, NotAStore, StoreTooNew; StoreBusy when another process holds the database.
+    A store of an older schema is migrated, after a copy of its database was put beside it. Raises StoreMissing,
+    NotAStore, StoreTooNew, SchemaTooOld; StoreBusy when another process holds the database.
     """
     root = Path(path if path is not None else default_store()).absolute()
     layout = Layout(root.parent if root.name == Layout(root).database.name and root.is_file() else root)
     layout.check()
     store = Store(layout.root)
     if layout.database.exists():
-        with opened(layout.database, Deadline(store.patience), read_only=True) as connection:
-            check_version(connection, layout)
+        try:
+            _check(layout, store.patience)
+        except SchemaTooOld:
+            deadline = Deadline(store.patience)
+            with only_one(layout, deadline):
+                migrate(layout, deadline)
+            _check(layout, store.patience)
     return store
+
+
+def _check(layout: Layout, patience: float) -> None:
+    with opened(layout.database, Deadline(patience), read_only=True) as connection:
+        check_version(connection, layout)
 
 
 @dataclass(frozen=True)
@@ -228,13 +241,14 @@ def make_views(connection: duckdb.DuckDBPyConnection, tail: Tail, query: str) ->
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    """Raise NotAStore for another database, StoreTooNew for a schema of a later depthscope."""
-    try:
-        version = connection.execute("SELECT max(version) FROM schema_version").fetchall()[0][0]
-    except duckdb.CatalogException:
-        version = None
+    """Raise NotAStore for another database, StoreTooNew for a later schema, SchemaTooOld for an older one."""
+    version = stored_version(connection)
     if version is None:
         raise NotAStore(f"expected a depthscope database at {layout.database}, found another one")
+    if version < SCHEMA_VERSION:
+        raise SchemaTooOld(
+            f"expected schema {SCHEMA_VERSION} at {layout.root}, found {version}; `depthscope compact` migrates it"
+        )
     if version > SCHEMA_VERSION:
         raise StoreTooNew(
             f"expected schema {SCHEMA_VERSION} or older at {layout.root}, found {version}; upgrade depthscope"
