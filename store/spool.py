@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import duckdb
 
 from . import claims
+from .backlog import thin
 from .coerce import text
 from .errors import DepthscopeError
 from .ingest import start_ingest
@@ -40,7 +41,7 @@ _MANY_SEGMENTS = 64  # waiting segments that call for an ingest
 _INGEST_AGAIN = 30.0  # seconds from one such call to the next
 _LAST_FLUSH = 30.0  # seconds that close() waits for the disk
 _EARLY = 4_000  # records that do not wait for the interval
-_BACKLOG = 50_000  # records kept while the disk refuses them: about 50 MB
+_BACKLOG = 50_000  # records kept while the disk refuses them: about 50 MB; from half of it on they are thinned out
 _MOST_WARNINGS = 20  # different ones; a loop that repeats itself must not fill the log
 
 
@@ -119,7 +120,8 @@ class RunWriter:
         self._incoming: deque[Any] = deque([info])
         self._backlog: list[Any] = []  # taken from the queue, not yet on disk
         self._facts: dict[str, Any] = {"status": "running", "started_at": attempt.started_at}
-        self._refused = 0  # records turned away while the backlog was full
+        self._refused = 0  # records let go while the disk refused them
+        self._thinned: set[int] = set()  # steps that some of them belong to
         self._failing_since: datetime | None = None
         self._warned: set[str] = set()
         self._connection = _connect()
@@ -166,6 +168,8 @@ class RunWriter:
     def _loop(self) -> None:
         interval, last, next_ingest = _INTERVAL, time.monotonic(), 0.0
         while not self._stop.wait(_TICK):
+            if self._failing_since and len(self._incoming) >= min(_EARLY, _BACKLOG // 4):
+                self._absorb()
             if not self._due(time.monotonic() - last, interval):
                 continue
             self._try_flush()
@@ -200,14 +204,27 @@ class RunWriter:
         except (OSError, duckdb.IOException, MemoryError, duckdb.OutOfMemoryException) as error:
             self._failing_since = self._failing_since or _now()
             self._warn(f"cannot write to {self.store} now, keeping rows in memory ({_reason(error)})")
+            self._absorb()
         except Exception as error:  # rows that can never be written must not block the ones that come after them
             self._report(f"{len(self._backlog)} records could not be stored ({_reason(error)})")
             self._backlog = []
             self._connection = _connect()
 
+    def _absorb(self) -> None:
+        """Take what is waiting, without the disk; too much of it is thinned out."""
+        self._take()
+        if len(self._backlog) > _BACKLOG // 2:
+            thinned = thin(self._backlog, _BACKLOG // 2)
+            self._refused += len(self._backlog) - len(thinned.kept)
+            self._thinned |= thinned.steps
+            self._backlog = thinned.kept
+
+    def _take(self) -> None:
+        self._backlog += [self._incoming.popleft() for _ in range(len(self._incoming))]
+
     def _flush(self) -> None:
         """Write one segment: what is waiting and all that is known of the run, so that it needs no earlier one."""
-        self._backlog += [self._incoming.popleft() for _ in range(len(self._incoming))]
+        self._take()
         rows = rows_of([self._own_row, *self._backlog], self.run)
         self._facts |= facts_of(self._backlog, rows.lost) | self._steps_seen(rows) | {"heartbeat_at": _now()}
         if self._rank == 0:
@@ -232,10 +249,13 @@ class RunWriter:
     def _recovered(self) -> None:
         if self._failing_since is None:
             return
+        steps = sorted(self._thinned)
+        thinned = f", thinned out between steps {steps[0]} and {steps[-1]}" if steps else ""
         self._report(
-            f"the store could not be written from {self._failing_since:%H:%M:%S} UTC on; {self._refused} records lost"
+            f"the store could not be written from {self._failing_since:%H:%M:%S} UTC on; "
+            f"{self._refused} records lost{thinned}"
         )
-        self._failing_since, self._refused = None, 0
+        self._failing_since, self._refused, self._thinned = None, 0, set()
 
     def _report(self, message: str) -> None:
         """Tell the user and leave an event behind; each message once."""

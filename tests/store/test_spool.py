@@ -1,8 +1,11 @@
+import errno
 import math
 import time
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
+import duckdb
 import pytest
 from stores import flushed, script, stats, wait_until, write_run
 
@@ -161,26 +164,63 @@ def test_a_run_with_nothing_to_say_keeps_its_heart_beating(root: Path, quick: No
         writer.close()
 
 
-def test_a_disk_that_fails_and_recovers(root: Path, quick: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_vanishes_and_comes_back(root: Path, quick: None, capfd: pytest.CaptureFixture[str]) -> None:
     writer = open_run(root, RunInfo("a"))
     with mock.patch("depthscope.store.spool._BACKLOG", 100):
+        wait_until(lambda: flushed(writer))
         (root / "spool").rename(root / "gone")
-        for step in range(200):
+        for step in range(1000):
             writer.write(stats(step, 1))
-            if step == 50:
-                wait_until(lambda: writer._failing_since is not None)
+            if step % 20 == 0:
+                wait_until(lambda: not writer._incoming)
+            assert len(writer._incoming) + len(writer._backlog) <= 100
         writer.write(Layer("main", 1, "blocks.0", "Block", 10, "pre"))
         (root / "gone").rename(root / "spool")
         wait_until(lambda: writer._failing_since is None)
         writer.close()
     store = open_store(root)
-    assert list(store.layer_stats()["step"]) == list(range(100))
+    steps = list(store.layer_stats()["step"])
+    assert 20 <= len(steps) <= 100
+    assert steps[0] == 0
+    assert max(after - before for before, after in pairwise(steps)) <= 64, "thinned out evenly, not cut off"
+    assert steps[-1] >= 980
     assert len(store.layers()) == 1
     (text,) = store.events()["text"]
     assert text.startswith("the store could not be written from ")
-    assert text.endswith("; 100 records lost")
+    assert f"; {1000 - len(steps)} records lost, thinned out between steps " in text
     # Warnings are errors in this process: they were printed, once each, and raised nowhere.
     assert capfd.readouterr().err.count("cannot write to") == 1
+
+
+FULL = {
+    "full": duckdb.IOException("Could not write file: No space left on device"),
+    "read-only": OSError(errno.EROFS, "Read-only file system"),
+    "forbidden": PermissionError(errno.EACCES, "Permission denied"),
+}
+
+
+@pytest.mark.parametrize("trouble", FULL)
+def test_a_disk_that_refuses_for_a_while(
+    root: Path, quick: None, trouble: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    writer = open_run(root, RunInfo("a"))
+    with mock.patch("depthscope.store.spool.write_segment", side_effect=FULL[trouble]):
+        writer.write(*(stats(step, 1) for step in range(50)))
+        wait_until(lambda: writer._failing_since is not None)
+    wait_until(lambda: writer._failing_since is None)
+    writer.close()
+    store = open_store(root)
+    assert list(store.layer_stats()["step"]) == list(range(50)), "a short outage loses nothing"
+    assert store.events()["text"][0].endswith("; 0 records lost")
+
+
+def test_what_was_never_written_is_told_at_the_end(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    writer = open_run(root, RunInfo("a"))
+    with mock.patch("depthscope.store.spool.write_segment", side_effect=FULL["full"]):
+        writer.write(stats(0, 1))
+        writer.close()
+    assert "are lost" in capfd.readouterr().err
+    assert open_store(root).layer_stats().empty
 
 
 def test_what_no_column_can_hold_is_dropped_alone(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
