@@ -10,7 +10,16 @@ from rich.text import Text
 
 from depthscope.store import DepthscopeError, RunMissing, Store, StoreBusy, StoreMissing, run_table
 
-from ..findings import SEVERITIES, Evidence, Finding, Thresholds, comparison_caveats, diagnose_runs, layer_range
+from ..findings import (
+    SEVERITIES,
+    Evidence,
+    Finding,
+    Severity,
+    Thresholds,
+    comparison_caveats,
+    diagnose_runs,
+    layer_range,
+)
 from ..text import plain
 from .follow import Look, Webhook, follow
 from .output import console, jsonable, to_json
@@ -56,7 +65,10 @@ def show_findings(findings: Findings, caveats: Sequence[str] = ()) -> None:
         if not found:
             out.print("Nothing was measured yet.", style="dim")
         for finding in found:
-            show(out, finding)
+            if finding.severity != "ok" or finding.name == "healthy":
+                show(out, finding)
+        if passed := [finding.title for finding in found if finding.severity == "ok" and finding.name != "healthy"]:
+            show_lines(out, "ok", [Text(f"No trouble found with: {', '.join(dict.fromkeys(passed))}.")])
         out.print()
     for caveat in caveats:
         for line in Text(f"Before comparing: {caveat}").wrap(out, out.width):
@@ -113,8 +125,13 @@ def follow_findings(
 
 def show(out: Console, finding: Finding) -> None:
     """A sign, and beside it the sentence; for something to act on also the advice, the evidence and the rule."""
-    sign = Text(SIGNS[finding.severity], style=STYLES[finding.severity])
-    for paragraph in paragraphs(finding):
+    show_lines(out, finding.severity, paragraphs(finding))
+
+
+def show_lines(out: Console, severity: Severity, said: Sequence[Text]) -> None:
+    """Paragraphs beside the sign of a severity."""
+    sign = Text(SIGNS[severity], style=STYLES[severity])
+    for paragraph in said:
         for line in paragraph.wrap(out, max(out.width - INDENT, 40)):
             line.rstrip()
             out.print(Text.assemble(sign, " " * (INDENT - len(sign)), line), soft_wrap=True)

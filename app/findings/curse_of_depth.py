@@ -13,6 +13,7 @@ import pandas as pd
 from .agreement import agreement
 from .finding import NOTHING, Check, Evidence, Severity, Verdict
 from .frames import RunFrames, by_step, layer_range
+from .remedies import remedies
 from .thresholds import OWN, Thresholds
 from .undertrained import too_early
 from .variance_growth import newest_growth
@@ -77,7 +78,7 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
             steps=(seen[0][0], step),
         ),
         "low" if newest.near_identity and early_days else "medium" if sure == "high" else sure,
-        ADVICE if newest.near_identity else NOTHING,
+        f"{ADVICE}{remedies(frames.strategy)}." if newest.near_identity else NOTHING,
     )
 
 
@@ -113,9 +114,7 @@ def rule(limits: Thresholds) -> str:
 
 ADVICE = (
     "Measure what skipping these blocks costs before believing it: small angles alone do not prove it. If skipping "
-    "costs nothing late in training too, they can be pruned (ShortGPT, arXiv 2403.03853); Peri-LN (peri, arXiv "
-    "2502.02732), Mix-LN (mix, arXiv 2412.13795) and LayerNorm Scaling (lns, arXiv 2502.05795) were proposed "
-    "against it."
+    "costs nothing late in training too, they can be pruned (ShortGPT, arXiv 2403.03853). Proposed against it: "
 )
 
 CHECK = Check(

@@ -87,10 +87,10 @@ def sentence(step: int, found: Skew, update: Skew | None, limits: Thresholds) ->
     )
     if update is None:
         return f"{said}; how much they move (update_ratio) was not measured."
-    moves = f"{update.ratio:.3g}× as much"
+    moves = f"{update.ratio:.3g}× as far"
     if found.fold > limits.skew_noted and not found.agrees(update, limits):
-        return f"{said}, but they move {moves}: the optimizer evens it out."
-    return f"{said} and move {moves}."
+        return f"{said}, but their weights move {moves}: the optimizer mostly evens it out."
+    return f"{said}, and their weights move {moves}."
 
 
 def advice(found: Skew, judged: Severity) -> str:

@@ -11,6 +11,7 @@ from .agreement import agreement
 from .finding import NOTHING, Check, Evidence, Severity, Verdict
 from .fits import Growth, growth
 from .frames import RunFrames, by_step
+from .remedies import remedies
 from .thresholds import OWN, Thresholds
 from .undertrained import too_early
 
@@ -45,7 +46,7 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
             steps=(seen[0][0], step),
         ),
         agreement([found.law for _, found in seen]),
-        ADVICE[newest.law],
+        advice(newest.law, frames.strategy),
     )
 
 
@@ -83,13 +84,16 @@ def rule(limits: Thresholds) -> str:
     )
 
 
-ADVICE = {
-    "exponential": "Deep blocks add little to so large a stream. Compare with Peri-LN (peri, arXiv 2502.02732), "
-    "LayerNorm Scaling (lns, arXiv 2502.05795) or Mix-LN (mix, arXiv 2412.13795), or scale the initialization of the "
-    "output matrices by 1/sqrt(2L).",
-    "linear": "Expected of Pre-LN and Peri-LN. See whether deep blocks still turn the stream (curse_of_depth).",
-    "flat": NOTHING,
-}
+def advice(law: str, strategy: str | None) -> str:
+    if law == "flat":
+        return NOTHING
+    if law == "linear":
+        return "Expected of Pre-LN and Peri-LN. See whether deep blocks still turn the stream (Curse of depth)."
+    return (
+        f"Deep blocks add little to so large a stream. Compare with {remedies(strategy)}, or scale the initialization "
+        "of the output matrices by 1/sqrt(2L)."
+    )
+
 
 CHECK = Check(
     "variance_growth",

@@ -129,8 +129,8 @@ class TestUndertrained:
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
-            ({"last_step": 99}, "only 99 steps so far"),
-            ({"tokens": 4_900_000, "n_params": 1_000_000}, "only 4.9 training tokens per parameter so far"),
+            ({"last_step": 99}, "Only 99 steps so far:"),
+            ({"tokens": 4_900_000, "n_params": 1_000_000}, "Only 4.9 training tokens per parameter so far"),
         ],
     )
     def test_a_young_run_is_noted_with_the_reason(self, fields, said):
