@@ -53,14 +53,14 @@ class Accumulator:
         total_K = torch.where(self._is_max_K, torch.maximum(row_2K[0], share_2K[0]), row_2K[0] + share_2K[0])
         row_2K.copy_(torch.stack([total_K, row_2K[1] + share_2K[1]]))
 
-    def fill(self, observation: Any) -> None:
-        """Write all rows at once, from an observation that holds a vector over the sites."""
-        torch._foreach_copy_(list(self._rows.values()), list(self._share(observation).unbind(-1)))
-
     def divide(self, factor: Tensor) -> None:
         """Divide every numerator by a 0-d factor."""
         for row_2K in self._rows.values():
             row_2K[0] /= factor.to(row_2K)
+
+    def rescale(self, flat: Tensor, factor: float) -> None:
+        """Multiply every numerator of what `take` gave."""
+        flat.view(len(self.keys), 2, -1)[:, 0] *= factor
 
     def _share(self, observation: Any) -> Tensor:
         try:
@@ -86,6 +86,13 @@ class Accumulator:
         flat = torch.stack(rows).flatten() if rows else torch.zeros(0, dtype=self.dtype, device=self._device)
         torch._foreach_zero_(rows)
         return flat
+
+    def combine(self, flat_Wn: Tensor) -> Tensor:
+        """`[n]` out of every rank's `take`: sums add, maxima keep the larger."""
+        rows_WS2K = flat_Wn.view(flat_Wn.shape[0], len(self.keys), 2, len(self.metrics))
+        total_S2K = rows_WS2K.sum(0)
+        total_S2K[:, 0] = torch.where(self._is_max_K, rows_WS2K[:, :, 0].amax(0), total_S2K[:, 0])
+        return total_S2K.flatten()
 
     def read(self, flat: Sequence[float]) -> Iterator[tuple[Key, dict[str, float]]]:
         """Values by site from what `take` gave, on the host; a metric without any weight at a site was not measured."""

@@ -4,6 +4,7 @@
 in `torch.nn.utils.clip_grad._clip_grads_with_norm_`, looked up at call time: that is wrapped while a probe lives.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakMethod
@@ -20,12 +21,23 @@ _original: list[Callable[..., None]] = []
 
 
 class Clip:
-    """One call of clipping: the parameters' ids, their total norm before it (0-d), and the factor applied (0-d)."""
+    """One call of clipping: the parameters' ids, and their total norm before it as torch gave it."""
 
     def __init__(self, parameters: Iterable[Tensor], max_norm: float, total_norm: Tensor) -> None:
         self.parameters = frozenset(id(p) for p in parameters)
-        self.total_norm = total_norm.detach()
-        self.factor = torch.clamp(max_norm / (self.total_norm + 1e-6), max=1.0)  # as torch computes it
+        self.is_sharded = hasattr(total_norm, "full_tensor")
+        self._max_norm, self._given = max_norm, total_norm.detach()
+
+    @functools.cached_property
+    def total_norm(self) -> Tensor:
+        """0-d, on this rank. The norm of sharded gradients is still in parts: to know it is a collective."""
+        full: Tensor = self._given.full_tensor() if self.is_sharded else self._given  # type: ignore[attr-defined]
+        return full
+
+    @property
+    def factor(self) -> Tensor:
+        """What gradients were multiplied with, 0-d, as torch computes it."""
+        return torch.clamp(self._max_norm / (self.total_norm + 1e-6), max=1.0)
 
 
 def on_clip(listener: Callable[[Clip], None]) -> None:

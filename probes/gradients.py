@@ -1,18 +1,20 @@
 """Read parameters and their gradients at an optimizer step: norms of every site, the update's size, the total norm.
 
 Read in the optimizer's post-hook: accumulation is complete, a GradScaler has unscaled, and weights have moved. Each
-optimizer brings its own parameters; what none of them moved (frozen layers) is read when the step closes.
+optimizer brings its own parameters; what none of them moved (frozen layers) is read when the step closes. Sharded
+parameters are read as this rank's parts, and the parts' squares are summed over ranks with everything else.
 Shapes: P parameters, G parameter sites.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .accumulate import Accumulator
 from .clipping import Clip
-from .metrics import ParameterGroup
+from .distributed import local, shard_share
+from .metrics import METRICS, Of, ParameterGroup
 from .metrics._metric import spread
 from .sites import Key
 
@@ -20,30 +22,47 @@ __all__ = ["ParameterReader"]
 
 SAMPLED_ELEMENTS = 65_536
 _GRAD, _WEIGHT, _UPDATE, _SAMPLE, _HAS_GRAD = range(5)
+_BRANCHES = ("attn", "mlp")
 
 
 class ParameterReader:
     """Sums of squares by parameter, filled during a sampled step and pooled by site when it closes."""
 
-    def __init__(
-        self, model: nn.Module, groups: Mapping[Key, tuple[str, ...]], sums: Accumulator, device: torch.device
-    ) -> None:
-        named = dict(model.named_parameters())
+    def __init__(self, model: nn.Module, groups: Mapping[Key, tuple[str, ...]], device: torch.device) -> None:
+        self._model, self._groups, self._device = model, groups, device
+        self._dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._load()
+
+    def _load(self) -> None:
+        """Look the parameters up by name: sharding replaces them by others, between forwards too."""
+        named = dict(self._model.named_parameters())
         self._parameters = list(named.values())
         self._index = {id(p): i for i, p in enumerate(self._parameters)}
-        self._sums = sums
         column = {name: i for i, name in enumerate(named)}
-        member_GP = torch.zeros(len(groups), len(named), dtype=sums.dtype)
-        for row, names in enumerate(groups.values()):
-            member_GP[row, [column[name] for name in names]] = 1
-        self._member_GP = member_GP.to(device)
-        self._squares_5P = self._member_GP.new_zeros(5, len(named))
+        member_GP = torch.zeros(len(self._groups), len(named), dtype=self._dtype)
+        for row, names in enumerate(self._groups.values()):
+            member_GP[row, [column[name] for name in names if name in column]] = 1
+        share_P = torch.tensor([shard_share(p) for p in self._parameters], dtype=self._dtype)
+        self._member_GP = (member_GP * share_P).to(self._device)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the step."""
+        self._squares_5P = torch.zeros(5, len(self._parameters), dtype=self._dtype, device=self._device)
         self._before: dict[int, Tensor] = {}
         self._read: set[int] = set()
 
+    @property
+    def size(self) -> int:
+        """How many numbers `take` gives."""
+        return 5 * len(self._groups)
+
     def before_update(self, parameters: Iterable[Tensor]) -> None:
         """Remember a sample of these weights as they are before the optimizer moves them."""
-        self._before.update({i: _sample(self._parameters[i]).clone() for i in self._mine(parameters)})
+        moving = list(parameters)
+        if not self._read and any(id(p) not in self._index for p in moving):
+            self._load()
+        self._before.update({i: _sample(self._parameters[i]).clone() for i in self._mine(moving)})
 
     def after_update(self, parameters: Iterable[Tensor], clips: Sequence[Clip]) -> None:
         """Read gradients, weights and updates of what one optimizer moved; clipping is undone by its factor."""
@@ -62,20 +81,29 @@ class ParameterReader:
         self._fill(_UPDATE, moved, [new - self._before[i].float() for new, i in zip(after, moved, strict=True)])
         self._before = {i: sample for i, sample in self._before.items() if i not in self._read}
 
-    def finish(self) -> Tensor:
-        """Pool the step by site; returns the total gradient norm before clipping, 0-d."""
+    def take(self) -> Tensor:
+        """The step's sums of squares by site as one flat tensor on the device; starts again."""
         rest = [i for i in range(len(self._parameters)) if i not in self._read]
         self._fill(_WEIGHT, rest, [self._parameters[i] for i in rest])
         sums_5G = self._squares_5P @ self._member_GP.T
-        self._sums.fill(ParameterGroup(*sums_5G))
-        total = self._squares_5P[_GRAD].sum().sqrt()
         self.reset()
-        return total
+        return sums_5G.flatten()
 
-    def reset(self) -> None:
-        """Forget the step."""
-        self._squares_5P = torch.zeros_like(self._squares_5P)
-        self._before, self._read = {}, set()
+    def read(self, flat: Sequence[float]) -> Iterator[tuple[Key, dict[str, float]]]:
+        """Values by site from what `take` gave, on the host; a site without gradients has no gradient norm."""
+        group = ParameterGroup(*torch.tensor(flat, dtype=torch.float64).view(5, -1))
+        values: dict[Key, dict[str, float]] = {key: {} for key in self._groups}
+        for metric in (m for m in METRICS.values() if m.of is Of.PARAMETER):
+            numerator_G, weight_G = metric.measure(group)
+            for key, numerator, weight in zip(self._groups, numerator_G.tolist(), weight_G.tolist(), strict=True):
+                if weight:
+                    values[key][metric.name] = numerator
+        yield from ((key, found) for key, found in values.items() if found)
+
+    def total_norm(self, flat: Sequence[float]) -> float:
+        """Total gradient norm before clipping, from what `take` gave: over the sites that split the parameters."""
+        whole = [square for key, square in zip(self._groups, flat, strict=False) if key[2] not in _BRANCHES]
+        return math.sqrt(sum(whole))
 
     def _mine(self, parameters: Iterable[Tensor]) -> list[int]:
         found = (self._index.get(id(p)) for p in parameters)
@@ -83,12 +111,12 @@ class ParameterReader:
 
     def _fill(self, row: int, index: list[int], tensors: Sequence[Tensor | None]) -> None:
         """Sums of squares of `tensors` into row `row`, one fused pass over all of them."""
-        present = [t.detach() for t in tensors if t is not None]
+        present = local(t.detach() for t in tensors if t is not None)
         if present:
             norms = torch._foreach_norm(present, 2.0, dtype=torch.float32)
             self._squares_5P[row, index] = torch.stack([n.to(self._squares_5P) for n in norms]).square()
 
 
 def _sample(p: Tensor) -> Tensor:
-    flat = p.detach().reshape(-1)
+    flat = local([p.detach()])[0].reshape(-1)
     return flat[spread(flat.numel(), SAMPLED_ELEMENTS, flat.device)]

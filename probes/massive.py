@@ -52,10 +52,30 @@ class MassiveTop:
         if not rows:
             return torch.zeros(0)
         flat = torch.cat(
-            [torch.stack([row.top_RF for row in rows]).flatten(), torch.stack([row.count for row in rows])]
+            [
+                torch.stack([row.top_RF for row in rows]).flatten(),
+                torch.stack([row.count for row in rows]),
+                torch.stack([row.sequences for row in rows]),
+            ]
         )
         torch._foreach_zero_([tensor for row in rows for tensor in (row.top_RF, row.count, row.sequences)])
         return flat
+
+    @property
+    def size(self) -> int:
+        """How many numbers `take` gives."""
+        return len(self.keys) * (RANKS * FIELDS + 2)
+
+    def combine(self, flat_Wn: Tensor) -> Tensor:
+        """`[n]` out of every rank's `take`: the largest of all, sequences counted on from rank to rank."""
+        ranks, sites = flat_Wn.shape[0], len(self.keys)
+        tops_Wx, count_WS, sequences_WS = torch.split(flat_Wn, [sites * RANKS * FIELDS, sites, sites], dim=1)
+        tops_WSRF = tops_Wx.reshape(ranks, sites, RANKS, FIELDS).clone()
+        tops_WSRF[..., 2] += (sequences_WS.cumsum(0) - sequences_WS)[..., None]
+        all_SXF = tops_WSRF.transpose(0, 1).flatten(1, 2)
+        best_SR = all_SXF[..., 0].topk(RANKS).indices
+        top_SRF = all_SXF.gather(1, best_SR[..., None].expand(-1, -1, FIELDS))
+        return torch.cat([top_SRF.flatten(), count_WS.sum(0), sequences_WS.sum(0)])
 
     def read(self, flat: Sequence[float], step: int, phase: str) -> Iterator[Massive]:
         """Records from what `take` gave, on the host."""

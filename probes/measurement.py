@@ -1,6 +1,7 @@
 """The device side of a probe: what is attached to the model, what it has summed, and the one copy that fetches it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,17 +10,25 @@ from torch.utils.hooks import RemovableHandle
 
 from depthscope.store import LayerStats, Massive
 
-from .accumulate import Accumulator
 from .batch import Mask, as_arguments, call
 from .clipping import Clip
+from .distributed import every_ranks
 from .gradients import ParameterReader
 from .hooks import attach
-from .metrics import Of
 from .recorder import Recorder
 from .sites import Key, Sites
 from .untouched import untouched
 
-__all__ = ["Measurement"]
+__all__ = ["Collected", "Measurement"]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one step's copy to the host brought."""
+
+    records: list[LayerStats | Massive]
+    grad_norm: float | None
+    waiting: list[float]
 
 
 class Measurement:
@@ -30,10 +39,11 @@ class Measurement:
         self._device = torch.device("cpu") if first is None else first.device
         self._model, self._mask, self._failed = model, mask, failed
         self.recorder = Recorder(sites, self._device, failed)
-        self._parameter_sums = Accumulator(Of.PARAMETER, list(sites.parameters), self._device, failed)
-        self._reader = ParameterReader(model, sites.parameters, self._parameter_sums, self._device)
+        self._dtype = torch.float32 if self._device.type == "mps" else torch.float64
+        self._reader = ParameterReader(model, sites.parameters, self._device)
         self.loss_scale: Tensor | None = None  # of this step, where a GradScaler multiplied the loss
         self._trained: Tensor | None = None
+        self._moved: Tensor | None = None
         self._probed: Tensor | None = None
         self._handles: list[RemovableHandle] = attach(model, sites, self.recorder, mask, failed)
 
@@ -82,12 +92,15 @@ class Measurement:
         """An optimizer has moved these."""
         self._reader.after_update(parameters, clips)
 
-    def finish(self) -> Tensor:
-        """Pool the parameter metrics; returns the total gradient norm before clipping, 0-d on the device."""
-        total = self._reader.finish()
+    def finish(self) -> None:
+        """A sampled step closes: take its sums, on every rank, whatever failed on this one."""
         if self._trained is None:
             self._trained = self._take()
-        return total
+        try:
+            self._moved = self._reader.take()
+        except Exception as error:
+            self._failed("parameters", error)
+            self._moved = torch.zeros(self._reader.size, dtype=self._dtype, device=self._device)
 
     def _take(self) -> Tensor:
         """The step's sums; activation gradients were scaled with the loss, parameters' are unscaled by now."""
@@ -110,20 +123,23 @@ class Measurement:
         """Forget the sums of a step that is not to be written."""
         self.recorder.take()
         self._reader.reset()
-        self._trained = self._probed = self.loss_scale = None
+        self._trained = self._moved = self._probed = self.loss_scale = None
 
-    def collect(self, step: int, waiting: Sequence[Tensor]) -> tuple[list[LayerStats | Massive], list[float]]:
-        """The records of a step and the values of `waiting`, with a single copy to the host."""
-        trained = [] if self._trained is None else [self._trained, self._parameter_sums.take()]
+    def collect(self, step: int, waiting: Sequence[Tensor]) -> Collected:
+        """The records of a step, its total gradient norm and the values of `waiting`, with a single copy to the host.
+
+        A sampled step joins the one collective; the held-out batch is the same on every rank, so one rank's is enough.
+        """
+        trained = self._gathered()
         probed = [] if self._probed is None else [self._probed]
-        scalars = [torch.stack([t.to(self._device, self._parameter_sums.dtype) for t in waiting])] if waiting else []
+        scalars = [torch.stack([t.to(self._device, self._dtype) for t in waiting])] if waiting else []
         parts = [*trained, *probed, *scalars]
         host: list[float] = torch.cat(parts).tolist() if parts else []
         split = list(_split(host, parts))
         records: list[LayerStats | Massive] = []
         if trained:
             values = self.recorder.read(split[0])
-            for key, found in self._parameter_sums.read(split[1]):
+            for key, found in self._reader.read(split[1]):
                 values.setdefault(key, {}).update(found)
             records += _rows(values, step, "train")
             records += self.recorder.read_massive(split[0], step, "train")
@@ -131,8 +147,17 @@ class Measurement:
             activations = split[len(trained)]
             records += _rows(self.recorder.read(activations), step, "probe")
             records += self.recorder.read_massive(activations, step, "probe")
-        self._trained = self._probed = None
-        return records, split[-1] if waiting else []
+        norm = self._reader.total_norm(split[1]) if trained else None
+        self._trained = self._moved = self._probed = None
+        return Collected(records, norm, split[-1] if waiting else [])
+
+    def _gathered(self) -> list[Tensor]:
+        """The sums of activations and of parameters, over all ranks."""
+        if self._trained is None or self._moved is None:
+            return []
+        both_Wn = every_ranks(torch.cat([self._trained, self._moved]))
+        activations_Wn, moved_Wn = torch.split(both_Wn, [self._trained.numel(), self._moved.numel()], dim=1)
+        return [self.recorder.combine(activations_Wn), moved_Wn.sum(0)]
 
 
 def _split(host: list[float], parts: Sequence[Tensor]) -> Iterator[list[float]]:

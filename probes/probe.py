@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from depthscope.store import Event, RunWriter
+from depthscope.store import Event
 
 from .batch import Mask
 from .boundary import on_optimizer_steps
 from .clipping import Clip, forget_clips, on_clip
+from .distributed import Writer
 from .exits import close_at_exit
 from .failures import Failures
 from .inert import Inert
@@ -41,7 +42,7 @@ class Probe:
     def __init__(
         self,
         model: nn.Module,
-        writer: RunWriter,
+        writer: Writer,
         sites: Sites,
         *,
         sampled: Schedule,

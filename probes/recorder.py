@@ -184,6 +184,14 @@ class Recorder:
         """All sums of the step as one flat tensor on the device; the next step starts from zero."""
         return torch.cat([part.take() for part in (self.activations, self.gradients, self.pairs, self.massive)])
 
+    def combine(self, flat_Wn: Tensor) -> Tensor:
+        """`[n]` out of every rank's `take`. The loss of all is the mean of the ranks', so gradients count 1/W."""
+        parts: tuple[Accumulator | MassiveTop, ...] = (self.activations, self.gradients, self.pairs, self.massive)
+        rows = torch.split(flat_Wn, [part.size for part in parts], dim=1)
+        combined = [part.combine(part_Wn) for part, part_Wn in zip(parts, rows, strict=True)]
+        self.gradients.rescale(combined[1], 1 / flat_Wn.shape[0])
+        return torch.cat(combined)
+
     def read(self, flat: Sequence[float]) -> dict[Key, dict[str, float]]:
         """Values by site from what `take` gave, on the host."""
         values: dict[Key, dict[str, float]] = {}

@@ -16,10 +16,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from depthscope.store import Event, Layer, RunInfo, RunWriter
+from depthscope.store import Event, Layer, RunInfo
 
 from .batch import Mask, count_tokens
 from .clipping import Clip
+from .distributed import Writer, world
 from .failures import Failures
 from .measurement import Measurement
 from .schedule import Schedule
@@ -35,7 +36,7 @@ class Session:
     def __init__(
         self,
         model: nn.Module,
-        writer: RunWriter,
+        writer: Writer,
         sites: Sites,
         failures: Failures,
         *,
@@ -61,7 +62,8 @@ class Session:
     def attach(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refine the sites with a traced forward on these arguments, then hook them."""
         traced = self._failures.safely("tracing", trace_sites, self._model, self.sites, args, kwargs)
-        self.hook(self.sites if traced is None else traced)
+        if traced is not None or self.measurement is None:  # hooks must not be replaced while they run
+            self.hook(self.sites if traced is None else traced)
 
     def hook(self, sites: Sites) -> None:
         """Measure at `sites` from now on."""
@@ -83,7 +85,10 @@ class Session:
             self._open(args, kwargs)
         assert self.measurement is not None
         self.measurement.recorder.unseen = False
-        self.log.note(self.step, "tokens", count_tokens(args, kwargs, self.measurement.begin(args, kwargs)))
+        # Every rank is taken to see as many tokens as this one; to know would be a collective a step.
+        self.log.note(
+            self.step, "tokens", count_tokens(args, kwargs, self.measurement.begin(args, kwargs)) * world()[1]
+        )
 
     def _open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.measurement is None or self.sites.how == "structure":
@@ -160,7 +165,9 @@ class Session:
         """The step is complete: its rows leave when it was sampled, else with the next that is."""
         if self.measurement is None or not self._updated:
             return
-        self._failures.safely("gradient norms", self._note_norms)
+        self._failures.safely("clipping", self._note_clip)
+        if self._sampling:
+            self.measurement.finish()
         self.log.close(self.step, time.time(), sampled=self._sampling)
         if self._sampling or last or self.measurement.has_probe_rows:
             self._write()
@@ -181,16 +188,16 @@ class Session:
     def _write(self) -> None:
         assert self.measurement is not None
         step, waiting = self.step, self.log.waiting()
-        rows, host = self.measurement.collect(step, waiting)
-        self._writer.write(*rows, *self.log.records(host))
+        collected = self.measurement.collect(step, waiting)
+        if collected.grad_norm is not None:
+            self.log.note(step, "grad_norm", collected.grad_norm)
+        self._writer.write(*collected.records, *self.log.records(collected.waiting))
 
-    def _note_norms(self) -> None:
+    def _note_clip(self) -> None:
         """The total gradient norm, free where the loop's own single clipping told it, and the clipping's factor."""
-        if len(self._clips) == 1:
+        if len(self._clips) == 1 and (self._sampling or not self._clips[0].is_sharded):
             self.log.note(self.step, "grad_norm", self._clips[0].total_norm)
             self.log.note(self.step, "clip_factor", self._clips[0].factor)
-        if self.measurement is not None and self._sampling:
-            self.log.note(self.step, "grad_norm", self.measurement.finish())
 
     def trains(self, optimizer: Optimizer) -> bool:
         """Whether `optimizer` updates the watched model; looked up once for each optimizer."""

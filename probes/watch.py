@@ -13,6 +13,7 @@ from torch import nn
 from depthscope.store import DepthscopeError, Metric, RunInfo, open_run
 
 from .batch import Mask, as_arguments, default_mask
+from .distributed import open_once, world
 from .metrics import METRICS
 from .probe import Probe, is_watched
 from .schedule import Schedule, schedule
@@ -71,10 +72,10 @@ def watch(
         data_id=None if config is None else config.get("data_id"),
         config=config,
         tags=tuple(tags),
-        world_size=1,
+        world_size=world()[1],
         environment=_environment(model),
     )
-    writer = open_run(store, info, resume=resume, from_step=start_step)
+    writer = open_once(info, lambda info: open_run(store, info, resume=resume, from_step=start_step))
     writer.write(*(Metric(m.name, m.unit, m.title, m.formula, m.source, m.reduction) for m in METRICS.values()))
     probe = Probe(
         model,
