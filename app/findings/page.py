@@ -1,9 +1,10 @@
-"""The page of the documentation that lists the findings, made from their table: `python -m depthscope.app.findings.page`."""
+"""The documentation's page of findings, made from their table: `python -m depthscope.app.findings.page`."""
 
 import ast
 import dataclasses
 import inspect
 import sys
+from itertools import pairwise
 
 from . import FINDINGS, thresholds
 from .thresholds import THRESHOLDS, Thresholds
@@ -48,7 +49,7 @@ def page() -> str:
             f"- Source: {check.source}.\n"
         )
     rows = [f"| `{name}` | {value:g} | {reason} |" for name, value, reason in limits()]
-    return "\n".join([*parts, OWN_LIMITS + "\n".join(rows) + "\n"]).replace("|x|", "abs(x)")
+    return "\n".join([*parts, OWN_LIMITS + "\n".join(rows) + "\n"])
 
 
 def limits() -> list[tuple[str, float, str]]:
@@ -57,7 +58,7 @@ def limits() -> list[tuple[str, float, str]]:
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == Thresholds.__name__)
     reasons = {
         field.target.id: " ".join(str(ast.literal_eval(text.value)).split())
-        for field, text in zip(body, body[1:], strict=False)
+        for field, text in pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr)
     }
     names = [field.name for field in dataclasses.fields(Thresholds)]

@@ -24,8 +24,8 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
     if not reason or frames.last_step is None:
         return None
     sentence = (
-        f"{reason[0].upper()}{reason[1:]}: what is said here about idle deep blocks or prunable weights may change with "
-        "more training, so it is noted and not warned of."
+        f"{reason[0].upper()}{reason[1:]}: what is said here about idle deep blocks or prunable weights may change "
+        "with more training, so it is noted and not warned of."
     )
     evidence = Evidence(frames.run, "tokens", "", "train", frames.stack, (), (0, frames.last_step))
     return Verdict("info", sentence, evidence, "high", "Train for longer before you draw conclusions about depth.")
