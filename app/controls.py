@@ -10,7 +10,7 @@ from .text import SITES, labels, markdown, plain, short, site_words
 from .view import View
 from .widgets import pick, slide
 
-__all__ = ["metric_controls", "metric_heading", "step_control"]
+__all__ = ["metric_controls", "metric_heading", "stack_control", "step_control"]
 
 
 def metric_controls(scene: Scene, view: View) -> View:
@@ -28,6 +28,12 @@ def metric_controls(scene: Scene, view: View) -> View:
         places = [site for site in SITES if site in found] + sorted(found - set(SITES))
         site = pick("site", "Measured at", labels_of_sites(places), view.site)
     return replace(view, metric=metric, site=site)
+
+
+def stack_control(scene: Scene, view: View) -> View:
+    """Which stack, on a page without a choice of metric."""
+    sites = scene.sites()
+    return view if sites.empty else _stack(view, [str(stack) for stack in sites["stack"].unique()])
 
 
 def _stack(view: View, stacks: list[str]) -> View:

@@ -24,6 +24,11 @@ class Menu:
     addresses: tuple[Address, ...]
     place: DeltaGenerator
 
+    @property
+    def links(self) -> dict[str, Address]:
+        """Page name -> its address."""
+        return {page.name: address for page, address in zip(PAGES, self.addresses, strict=True)}
+
     def show(self, view: View) -> None:
         """Draw the links, or draw them again with a changed view."""
         with self.place.container(gap="xxsmall"):

@@ -2,17 +2,20 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
+from streamlit.navigation.page import Page as Address
 
 from depthscope.store import Store, StoreBusy, metric_sites, open_store, sampled_steps
 
+from .diagnosis import findings_frame
 from .figures import FIGURES, TABLES, Drawn, Figure, Table
+from .persistence import places_query
 from .theme import Theme
 from .view import View
 
@@ -32,6 +35,8 @@ class Scene:
     runs: pd.DataFrame
     """The rows of `run_table`, all runs of the store."""
     theme: Theme
+    addresses: Mapping[str, Address] = field(default_factory=dict)
+    """Page name -> where a link to it leads."""
     busy: list[str] = field(default_factory=list)
     """What the store said where it was busy and a frame we had is shown instead."""
 
@@ -57,6 +62,14 @@ class Scene:
     def metrics(self) -> pd.DataFrame:
         """What the metrics mean: the table `metrics`."""
         return self._frame("metrics", self.view.keep(["runs"]))
+
+    def findings(self) -> pd.DataFrame:
+        """What the diagnoses say of the runs on screen, worst first: `findings_frame`."""
+        return self._frame("findings", self.view.keep(["runs"]))
+
+    def places(self, view: View) -> pd.DataFrame:
+        """Channels and tokens of the largest activations of the focus run: `places_query`."""
+        return self._frame("places", view.keep(["runs", "run", "stack", "phase"]))
 
     def _frame(self, name: str, view: View) -> pd.DataFrame:
         """A frame of the present content; while the database is busy the last one. Raises StoreBusy without one."""
@@ -90,12 +103,14 @@ def revision(runs: pd.DataFrame, shown: Iterable[str] | None = None) -> str:
 def _fetch(path: str, name: str, view: View, revision_of_content: str) -> pd.DataFrame:
     """One query. Never cached on a frame: Streamlit hashes a sample of large ones."""
     store = open_store(Path(path))
-    drawn: dict[str, Any] = {**FIGURES, **TABLES}
-    if name in drawn:
-        frame: pd.DataFrame = drawn[name].query(store, view)
-        return frame
-    if name == "metric_sites":
-        return metric_sites(store, view.runs)
-    if name == "sampled_steps":
-        return sampled_steps(store, view.runs, view.phase)
-    return store.metrics()
+    return QUERIES[name](store, view)
+
+
+QUERIES: Mapping[str, Callable[[Store, View], pd.DataFrame]] = {
+    **{name: drawn.query for name, drawn in {**FIGURES, **TABLES}.items()},
+    "metric_sites": lambda store, view: metric_sites(store, view.runs),
+    "sampled_steps": lambda store, view: sampled_steps(store, view.runs, view.phase),
+    "metrics": lambda store, view: store.metrics(),
+    "findings": lambda store, view: findings_frame(store, view.runs),
+    "places": places_query,
+}

@@ -26,7 +26,7 @@ from .welcome import welcome
 __all__ = ["shell"]
 
 
-def shell(first: str = "runs") -> None:
+def shell(first: str = "overview") -> None:
     """Draw the dashboard; `first` names the page that a bare address opens."""
     st.set_page_config(page_title="depthscope", page_icon=ICON, layout="wide")
     st.logo(LOGO, size="large")
@@ -69,7 +69,7 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
         follow(lambda: _has_runs(store.path))
         return
     view = sidebar(asked, runs)
-    scene = Scene(store, view, runs, DARK if st.context.theme.type == "dark" else LIGHT)
+    scene = Scene(store, view, runs, DARK if st.context.theme.type == "dark" else LIGHT, place.links)
     st.header(place.page.title, anchor=False)
     notice = st.empty()
     try:

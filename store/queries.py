@@ -147,8 +147,9 @@ def layer_step(
 def series(store: Store, runs: str | Iterable[str], name: str, x: str = "step", points: int = 1000) -> "pd.DataFrame":
     """A column of `steps` or a logged scalar over step, tokens or wall_time.
 
-    Columns run, strategy, step, x, low, high, last, nonfinite. At most `points` buckets a run, of equally many steps; step and x are those of the bucket's last step. wall_time
-    counts seconds from the run's first row. Steps that have no x (tokens never logged) are left out.
+    Columns run, strategy, step, x, low, high, last, nonfinite. At most `points` buckets a run, of equally many steps;
+    step and x are those of the bucket's last step. wall_time counts seconds from the run's first row. Steps that have
+    no x (tokens never logged) are left out.
     """
     where, params = where_sql((None, None), {"run": runs})
     if name in base_columns()["steps"].keys() - {"run", "step"}:

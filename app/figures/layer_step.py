@@ -21,7 +21,7 @@ __all__ = ["LAYER_STEP", "layer_step_info"]
 
 
 def layer_step_query(store: Store, view: View) -> pd.DataFrame:
-    """Columns step, layer, low, high, last, nonfinite, x, phase, run, metric, title, unit, site: the focus run of the view."""
+    """Columns step, layer, low, high, last, nonfinite, x, phase, run, metric, title, unit, site, for the focus run."""
     run = view.focus
     frame = followed_phase(
         view.phase,

@@ -3,9 +3,12 @@
 from .compare import COMPARE
 from .depth import DEPTH
 from .heatmap import HEATMAP
+from .help import HELP
+from .massive import MASSIVE
+from .overview import OVERVIEW
 from .page import Page
 from .runs import RUNS
 
 __all__ = ["PAGES", "Page"]
 
-PAGES: tuple[Page, ...] = (RUNS, DEPTH, HEATMAP, COMPARE)
+PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, DEPTH, HEATMAP, MASSIVE, COMPARE, HELP)

@@ -14,7 +14,7 @@ __all__ = ["DEPTH"]
 
 
 def depth(scene: Scene) -> View:
-    """The profile of the chosen metric, then massive activations at the same step."""
+    """The profile of the chosen metric."""
     controls, slider = st.columns([3, 2], gap="medium")
     with controls:
         view = metric_controls(scene, scene.view)
@@ -22,7 +22,6 @@ def depth(scene: Scene) -> View:
         view = step_control(scene, view, view.runs)
     definition(scene.metrics(), view.metric)
     chart(scene, FIGURES["depth_profile"], view, title=metric_heading(scene, view))
-    chart(scene, FIGURES["massive"], view)
     return view
 
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 
 SLOW = 60_000  # ms; a loaded machine
 PLOTS = "[...document.querySelectorAll('.js-plotly-plot')]"
-CHARTS = {"runs": 1, "depth": 2, "heatmap": 3, "compare": 2}
+CHARTS = {"overview": 2, "runs": 1, "depth": 1, "heatmap": 3, "massive": 1, "compare": 2, "help": 0}
 WAITING = "404"  # Streamlit asks for two files below the address of a page before it asks for them where they are
 
 
@@ -51,7 +51,7 @@ def healthy(page):
 
 @pytest.mark.parametrize("name", [page.name for page in PAGES])
 def test_a_page_draws_its_charts(page, dashboard, name, tmp_path):
-    opened(page, f"{dashboard}/{'' if name == 'runs' else name}", CHARTS[name])
+    opened(page, f"{dashboard}/{'' if name == 'overview' else name}", CHARTS[name])
     traces = page.evaluate(f"{PLOTS}.map(g => [g.data.map(t => t.type), g._fullData.map(t => t.type)])")
     for wanted, got in traces:
         assert wanted == got and set(got) <= {"scatter", "heatmap"}  # an unknown type silently becomes 'scatter'
@@ -63,7 +63,7 @@ def test_a_page_draws_its_charts(page, dashboard, name, tmp_path):
 
 
 def test_a_changed_metric_is_in_the_link(page, chromium, dashboard):
-    opened(page, f"{dashboard}/depth", 2)
+    opened(page, f"{dashboard}/depth", 1)
     assert title(page).startswith("variance")
     page.get_by_role("combobox", name="Metric").click()
     page.get_by_role("option", name="kurtosis", exact=True).click()
@@ -74,25 +74,25 @@ def test_a_changed_metric_is_in_the_link(page, chromium, dashboard):
     rest(page)
 
     other = chromium.new_page()
-    opened(other, page.url, 2)
+    opened(other, page.url, 1)
     assert title(other) == title(page)
     other.close()
 
     page.reload()
-    until(page, f"{PLOTS}.length === 2 && {PLOTS}[0].layout")
+    until(page, f"{PLOTS}.length === 1 && {PLOTS}[0].layout")
     assert title(page).startswith("kurtosis")
     healthy(page)
 
 
 def test_the_view_goes_with_the_reader_from_page_to_page_and_back(page, dashboard):
-    opened(page, f"{dashboard}/depth?metric=kurtosis&runs=pre-0&runs=post-0", 2)
+    opened(page, f"{dashboard}/depth?metric=kurtosis&runs=pre-0&runs=post-0", 1)
     page.get_by_role("link", name="Layer × step").click()
     until(page, f"{PLOTS}.length === 3 && {PLOTS}[0].layout")
     page.wait_for_url("**/heatmap?*metric=kurtosis*", timeout=SLOW)
     rest(page)
     assert "kurtosis" in page.evaluate(f"{PLOTS}[0].data[0].colorbar.title.text")
     page.go_back()  # one step: no bare address in between
-    until(page, f"{PLOTS}.length === 2 && {PLOTS}[0].layout.yaxis.title.text.startsWith('kurtosis')")
+    until(page, f"{PLOTS}.length === 1 && {PLOTS}[0].layout.yaxis.title.text.startsWith('kurtosis')")
     rest(page)
     assert page.evaluate(f"{PLOTS}[0].data.map(t => t.name)") == ["pre-0", "post-0"]
     healthy(page)
@@ -102,7 +102,7 @@ def test_hostile_names_are_inert(page, serve, hostile):
     url = serve(hostile)
     page.on("dialog", lambda dialog: pytest.fail(f"a name was executed: {dialog.message}"))
     for name, count in CHARTS.items():
-        opened(page, f"{url}/{'' if name == 'runs' else name}", count)
+        opened(page, f"{url}/{'' if name == 'overview' else name}", count)
         assert page.locator('img[src="x"]').count() == 0
         assert page.locator("strong, b").filter(has_text="bold").count() == 0
         assert page.locator(".katex").count() == 0
@@ -114,7 +114,7 @@ def test_hostile_names_are_inert(page, serve, hostile):
 
 def test_a_running_run_grows_on_screen_without_losing_the_page(page, serve, tmp_path):
     store = make_store(tmp_path / "store", [SyntheticRun("first", "pre", status="running")], layers=2, steps=3)
-    opened(page, serve(store), 1)
+    opened(page, f"{serve(store)}/runs", 1)
     assert page.evaluate(f"{PLOTS}[0].data.map(t => t.name)") == ["first"]
     page.evaluate("window.same = true")
     make_store(tmp_path / "store", [SyntheticRun("second", "post", status="running")], layers=2, steps=3)
@@ -129,7 +129,7 @@ def test_a_page_that_waits_for_a_store_shows_it_when_it_comes(page, serve, tmp_p
     class Nowhere:
         path = tmp_path / "later"
 
-    page.goto(serve(Nowhere))
+    page.goto(f"{serve(Nowhere)}/runs")
     page.get_by_text("Nothing to show yet").wait_for(timeout=SLOW)
     make_store(Nowhere.path, ["pre"], layers=2, steps=3)
     until(page, f"{PLOTS}.length === 1")
@@ -137,7 +137,7 @@ def test_a_page_that_waits_for_a_store_shows_it_when_it_comes(page, serve, tmp_p
 
 
 def test_zoom_stays_while_nothing_changes(page, dashboard):
-    opened(page, f"{dashboard}/depth", 2)
+    opened(page, f"{dashboard}/depth", 1)
     page.evaluate(f"window.Plotly ? 0 : 0; {PLOTS}[0].dataset.mark = 'kept'")
     page.get_by_text("tokens", exact=True).click()
     page.wait_for_url("**/depth?x=tokens", timeout=SLOW)

@@ -2,17 +2,19 @@
 
 import json
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
 from synthetic import SyntheticRun, make_store
 
+from depthscope.app.findings import FINDINGS
 from depthscope.app.pages import PAGES
-from depthscope.app.view import View, to_params
+from depthscope.app.view import View, from_params, to_params
 from depthscope.store import StoreBusy
 
 NAMES = [page.name for page in PAGES]
-CHARTS = {"runs": 1, "depth": 2, "heatmap": 3, "compare": 2}
+CHARTS = {"overview": 2, "runs": 1, "depth": 1, "heatmap": 3, "massive": 1, "compare": 2, "help": 0}
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_a_page_shows_its_charts_with_caption_and_alt_text(five, app, page):
 def test_hostile_names_break_no_page(hostile, app, page):
     test = app(hostile.path, page)
     assert not test.exception
-    assert "<img" not in words(test)
+    assert "<img" not in words(test).replace("\\<", "")  # an escaped one is text
     for chart in charts(test):
         names = [trace.get("name") or "" for trace in json.loads(chart.spec)["data"]]
         assert not any("<" in name for name in names)
@@ -94,6 +96,39 @@ def test_no_run_chosen_is_no_error(five, app, page):
     test = app(five.path, page)
     test.sidebar.multiselect[0].set_value([]).run()
     assert not test.exception
+
+
+def test_the_overview_leads_from_the_worst_finding_to_its_evidence(five, app):
+    test = app(five.path, "overview")
+    text = words(test)
+    assert ":red-badge[" in text and text.index(":red-badge[") < text.index(":blue-badge[")
+    assert "**lns\\-0**" in text
+    links = [link.proto for link in test.get("page_link") if link.proto.label == "Evidence"]
+    assert len(links) == 6
+    asked = from_params(parse_qs(links[0].query_string))
+    assert (asked.run, asked.metric, asked.step) == ("lns-0", "nonfinite", 60)
+    assert links[0].page == "heatmap"
+    assert any(box.label.endswith("checks in order") for box in test.expander)
+
+
+def test_the_places_of_massive_activations(five, app):
+    test = app(five.path, "massive", run="post-0", runs=["pre-0", "post-0"])
+    assert not test.exception
+    channels, tokens = (frame.value for frame in test.dataframe[-2:])
+    assert list(channels["Channel"]) == [7, 14, 21] and list(tokens["Token position"]) == [0]
+    assert list(channels["Share of steps"]) == [100.0] * 3
+    assert list(channels["Layers"]) == ["1–6"] * 3
+    assert query(test)["run"] == ["post-0"]
+
+
+def test_help_explains_every_metric_site_and_finding(five, app):
+    test = app(five.path, "help")
+    assert not test.exception
+    cells = " ".join(str(cell) for table in test.table for cell in table.value.to_numpy().ravel())
+    for name in ("kurtosis", "made up", "resid\\_post", "whole block", *(c.title for c in FINDINGS.values())):
+        assert name.replace("-", "\\-") in cells
+    links = [link.proto.page for link in test.get("page_link")]
+    assert all(links.count(page.name) == 2 for page in PAGES if page.name not in ("help", "overview"))
 
 
 def test_the_newest_runs_are_shown_first(tmp_path, app):
