@@ -28,6 +28,7 @@ class Branch:
     carry_scale: float | None  # what the stream is multiplied with before the sum
     before: Node  # the stream the branch is added to
     total: Node  # the sum
+    reads_stream: bool = False  # with nothing in between, so that it is known to have no norm before it
     reads_normed: bool = False  # it reads the stream itself, which is a norm's output when it enters the block
 
 
@@ -149,6 +150,7 @@ class _Reader:
             carry_scale=join.carry_scale,
             before=join.before,
             total=join.total,
+            reads_stream=source is not None and self.path(source.input) is not None,
             reads_normed=self.enters_normed and join.before == self.block.input,
         )
 

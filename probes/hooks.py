@@ -16,7 +16,7 @@ from .inert import Inert
 from .recorder import BlockSlot, Recorder, Slot
 from .sites import Block, Sites
 from .tensors import first_stream, with_stream
-from .turns import EachTurn, Turns
+from .turns import EachTurn
 
 __all__ = ["attach"]
 
@@ -67,13 +67,13 @@ def _hooks_of(block: Block, sites: Sites, recorder: Recorder, failed: Failed) ->
 
 def _shared(layers: list[_Hooks], recorder: Recorder, failed: Failed) -> _Hooks:
     """The hooks of a module that is several layers: each call goes to the hook of its layer."""
-    turns = Turns(len(layers), failed)
-    recorder.restarts.append(turns.restart)
-    entry = next(iter(layers[0]))
-    return {
-        place: EachTurn(turns, {i: h[place] for i, h in enumerate(layers) if place in h}, enters=place == entry)
-        for place in dict.fromkeys(place for hooks in layers for place in hooks)
+    places = dict.fromkeys(place for hooks in layers for place in hooks)
+    shared = {
+        place: EachTurn({i: hooks[place] for i, hooks in enumerate(layers) if place in hooks}, failed)
+        for place in places
     }
+    recorder.restarts += [hook.restart for hook in shared.values()]
+    return dict(shared)
 
 
 def _register(module: nn.Module, at: str, hook: Callable[..., Any]) -> RemovableHandle:

@@ -7,6 +7,7 @@ structure shows nothing, blocks are the outermost modules that add something to 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
@@ -88,7 +89,7 @@ def _chained(found: list[tuple[Call, BlockFlow]]) -> bool:
     """Whether each call reads what the one before returned, all of one shape: a stream that was not understood."""
     calls = [call for call, _ in found]
     return len({shape for call in calls for shape in call.shapes}) == 1 and all(
-        first.output == second.input for first, second in zip(calls, calls[1:], strict=False)
+        first.output == second.input for first, second in pairwise(calls)
     )
 
 

@@ -50,6 +50,8 @@ def _branch_placement(branch: Branch, layer: int) -> str:
         (False, False, True): "post",
         (False, False, False): "none",
     }.get(shape, "unknown")
+    if name == "none" and not branch.reads_stream:
+        return "unknown"  # something stands between stream and branch that is not known to be no norm
     if name == "pre" and branch.pre_scale not in (None, 1.0):
         return "lns" if math.isclose(branch.pre_scale or 0, 1 / math.sqrt(layer), rel_tol=1e-3) else "unknown"
     if name == "post" and branch.carry_scale not in (None, 1.0):

@@ -115,14 +115,14 @@ def trace_sites(model: nn.Module, sites: Sites, args: tuple[Any, ...], kwargs: M
     outer = _outer_modules(trace, [each.call for each in layers])
     parameters = _groups(model, blocks, _branch_modules(layers), outer)
     placements = {model_placement([b.placement for b in blocks if b.stack == s]) for s in {b.stack for b in blocks}}
-    silent = [b.name for b in sites.blocks if not any(name.startswith(b.name) for name in {c.name for c in blocks})]
+    absent = _absent(trace, sites.blocks, blocks)
     return Sites(
         blocks,
         tuple(tap for tap in wanted if tap.name not in unclear),
         parameters,
         placements.pop() if len(placements) == 1 else "unknown",
         "traced forward",
-        tuple(f"{name} is not measured: {why}" for name, why in _left_out(silent, unclear)),
+        tuple(f"{name} is not measured: {why}" for name, why in [*absent, *_unclear_why(unclear)]),
     )
 
 
@@ -162,10 +162,15 @@ def _unclear(trace: Trace, taps: tuple[Tap, ...], blocks: tuple[Block, ...]) -> 
     return shared | {tap.name for tap in taps if ran[tap.name] != layers[tap.key[0], tap.key[1] or 0].turns}
 
 
-def _left_out(silent: list[str], unclear: set[str]) -> list[tuple[str, str]]:
-    return [(name, "it did not run in the first forward") for name in silent] + [
-        (name, "it runs several times in a block, or in several blocks") for name in sorted(unclear)
-    ]
+def _absent(trace: Trace, expected: tuple[Block, ...], found: tuple[Block, ...]) -> list[tuple[str, str]]:
+    """The blocks that the structure showed and the forward did not confirm, with the reason."""
+    kept, ran = {block.name for block in found}, {call.name for call in trace.calls}
+    missing = [b.name for b in expected if b.name not in kept and not any(k.startswith(f"{b.name}.") for k in kept)]
+    return [(name, f"it {'carries no residual stream' if name in ran else 'did not run'}") for name in missing]
+
+
+def _unclear_why(names: set[str]) -> list[tuple[str, str]]:
+    return [(name, "it runs several times in a block, or in several blocks") for name in sorted(names)]
 
 
 def _named_taps(model: nn.Module, blocks: tuple[Block, ...], kind: str, child: str) -> list[Tap]:

@@ -4,6 +4,7 @@ A node is (id, version) of a tensor, so that in-place additions make a new node 
 alive until the trace is dropped, because a freed tensor's id is used again.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +20,13 @@ __all__ = ["Call", "Node", "Op", "Trace", "trace_forward"]
 
 Node = tuple[int, int]
 
+# Sizes that a norm has made equal differ by rounding and by its epsilon.
+EQUAL = 1e-2
+
 _aten = torch.ops.aten
 _ADDS = {_aten.add.Tensor, _aten.add_.Tensor}
 _SCALES = {_aten.mul.Tensor, _aten.mul_.Tensor, _aten.mul.Scalar, _aten.div.Tensor, _aten.div_.Tensor}
+_SHIFTS = {_aten.add.Tensor, _aten.sub.Tensor}
 _NORMS = {_aten.native_layer_norm.default, _aten._fused_rms_norm.default, _aten.native_batch_norm.default}
 _SAME = {
     _aten.view.default, _aten._unsafe_view.default, _aten.clone.default, _aten._to_copy.default,
@@ -75,7 +80,8 @@ def trace_forward(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, 
     trace = Trace()
     handles = [handle for name, module in model.named_modules() for handle in _watch_calls(trace, name, module)]
     try:
-        with untouched(model), _Recorder(trace):
+        with untouched(model), _Recorder(trace), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what this forward warns of, the loop's own will
             args, kwargs = _one_sequence((args, dict(kwargs)))
             model(*args, **kwargs)
     finally:
@@ -106,12 +112,28 @@ def _op(func: Any, args: tuple[Any, ...], inputs: tuple[Node, ...], result: Any)
     if func in _ADDS and len(inputs) == 2 and args[0].shape == args[1].shape:
         return Op("add", inputs)
     if func in _SCALES and inputs:
-        return _scale(func, args, inputs)
+        return _by_hand(args, inputs, result) or _scale(func, args, inputs)
+    if func in _SHIFTS and len(inputs) == 2 and _is_small(args[0].shape, args[1].shape):
+        return Op("same", inputs[:1])
     if func in _NORMS:
         return Op("norm", inputs[:1])
     if func in _SAME and tuple(tensors_in(result)[0].shape[-1:]) == tuple(args[0].shape[-1:]):
         return Op("same", inputs[:1])
     return None
+
+
+def _is_small(big: torch.Size, small: torch.Size) -> bool:
+    """Whether `small` is one number a token, or one a feature: the mean that a norm takes away, its bias."""
+    return small.numel() == big[-1] or (len(big) > 1 and small == (*big[:-1], 1))
+
+
+def _by_hand(args: tuple[Any, ...], inputs: tuple[Node, ...], result: Any) -> Op | None:
+    """A norm written out: one factor a token, after which all tokens have the same size."""
+    if not isinstance(args[1], Tensor) or args[0].dim() < 2 or args[1].shape != (*args[0].shape[:-1], 1):
+        return None
+    size_N = result.detach().double().square().mean(-1).flatten()
+    equal = size_N.numel() > 1 and size_N.std() <= EQUAL * size_N.mean()
+    return Op("norm", inputs[:1]) if equal else None
 
 
 def _scale(func: Any, args: tuple[Any, ...], inputs: tuple[Node, ...]) -> Op | None:
