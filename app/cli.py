@@ -125,6 +125,69 @@ def demo(
 
 
 @app.command()
+def preflight(
+    strategies: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Norm strategies of the reference decoder, or 'all'.")
+    ] = "all",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="Your own model instead: a function that returns it, or it and ids."
+        ),
+    ] = None,
+    layers: Annotated[int, typer.Option(min=2, metavar="N", help="Blocks of each model.")] = 24,
+    width: Annotated[int, typer.Option(min=2, metavar="N", help="Features of the stream.")] = 512,
+    norm: Annotated[str, typer.Option(metavar="rms|layer", help="Kind of norm.")] = "rms",
+    json: JsonOption = False,
+) -> None:
+    """Say how a model starts: variance and gradients across depth, and what fp16 and bf16 leave of them."""
+    require("train", "preflight")
+    from depthscope.sample_runs import STRATEGIES, preflight_model, preflight_strategies
+
+    from .commands.demo import chosen_strategies
+    from .commands.preflight import checks_json, collected, show_checks
+
+    if model is not None:
+        checks = [preflight_model(model)]
+    else:
+        chosen = chosen_strategies(",".join(STRATEGIES) if strategies == "all" else strategies, list(STRATEGIES))
+        checks = collected(preflight_strategies(chosen, layers=layers, width=width, norm=norm), len(chosen), json)
+    typer.echo(checks_json(checks)) if json else show_checks(checks)
+
+
+@app.command()
+def compare(
+    strategies: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Norm strategies; others are held against the first.")
+    ],
+    layers: Annotated[int | None, Number(2, "Blocks of each model.", 12)] = None,
+    steps: Annotated[int | None, Number(1, "Steps of each run.", 500)] = None,
+    seeds: Annotated[int | None, Number(1, "Seeds of each strategy and rate.", 3)] = None,
+    lr: Annotated[
+        str | None, typer.Option(metavar="RATE,...", help=f"Learning rates. {default('0.0007,0.002,0.006')}")
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Train strategies with equal data and budget, at several learning rates and seeds, and print one table.
+
+    Runs that the store has already are not trained again: after an interruption the same command goes on.
+    """
+    require("train", "the comparison")
+    from depthscope.sample_runs import STRATEGIES, run_compare
+
+    from .commands.compare import learning_rates
+    from .commands.demo import chosen_strategies
+    from .commands.output import console
+
+    chosen = chosen_strategies(strategies, list(STRATEGIES))
+    # What is not given is run_compare's to choose.
+    given = {"layers": layers, "steps": steps, "seeds": seeds, "learning_rates": learning_rates(lr)}
+    budget: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    folder = named_store(None, store) or default_store()
+    raise typer.Exit(run_compare(chosen, store=folder, console=Console(stderr=True), out=console(), **budget))
+
+
+@app.command()
 def dashboard(
     store: StoreArgument = None,
     option: StoreOption = None,

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 from depthscope.store import DepthscopeError
 
 if TYPE_CHECKING:
+    from .compare import run_compare
     from .convert import fold_prepbn, to_pre_crmsnorm, to_pre_rmsnorm
     from .demo import run_demo
     from .model import build_model
     from .norms import STRATEGIES
+    from .preflight import preflight_model, preflight_strategies
     from .recorded import recorded_bundles
 
 __all__ = [
     "STRATEGIES",
     "build_model",
     "fold_prepbn",
+    "preflight_model",
+    "preflight_strategies",
     "recorded_bundles",
+    "run_compare",
     "run_demo",
     "to_pre_crmsnorm",
     "to_pre_rmsnorm",
@@ -29,7 +34,10 @@ _HOMES = {
     "STRATEGIES": ".norms",
     "build_model": ".model",
     "fold_prepbn": ".convert",
+    "preflight_model": ".preflight",
+    "preflight_strategies": ".preflight",
     "recorded_bundles": ".recorded",
+    "run_compare": ".compare",
     "run_demo": ".demo",
     "to_pre_crmsnorm": ".convert",
     "to_pre_rmsnorm": ".convert",

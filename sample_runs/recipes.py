@@ -41,15 +41,21 @@ class Recipe:
     every: int = 10
     probe_every: int = 20
     evaluate_every: int = 50
+    study: str = ""
+    """Not empty: one of many runs of a comparison of this name, that differ in the learning rate and the seed too."""
 
     @property
     def name(self) -> str:
         """The run's name where nobody chose one."""
+        if self.study:
+            return f"{self.strategy}-{self.layers}x{self.width}-{self.steps}steps-lr{self.lr:g}-seed{self.seed}"
         return f"{self.strategy}-{self.layers}x{self.width}-seed{self.seed}"
 
     @property
     def group(self) -> str:
         """What the runs compared with this one have in common."""
+        if self.study:
+            return self.study
         return f"{self.layers}x{self.width}-{self.steps}steps-seed{self.seed}"
 
 

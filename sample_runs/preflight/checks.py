@@ -58,7 +58,7 @@ class Preflight:
         norms = [layer.param_grad_norm for layer in self.layers[1:] or self.layers]
         known = [norm for norm in norms if norm is not None]
         half = len(known) // 2
-        if len(known) < len(norms) or half == 0:
+        if len(known) < len(norms) or half == 0 or sum(known) == 0:
             return None
         return ratio(sum(known[-half:]), sum(known[:half]))
 

@@ -73,7 +73,10 @@ def _measure(model: Decoder, strategy: Strategy, ids_BT: Tensor) -> Preflight:
         loss = F.cross_entropy(model(inputs_BT).flatten(0, 1), targets_BT.flatten())
         loss.backward()  # type: ignore[no-untyped-call]
     for block, tally in zip(model.blocks, tallies, strict=True):
-        tally.squared_grad += sum(p.grad.square().sum().item() for p in block.parameters() if p.grad is not None)
+        asked = [p for p in block.parameters() if p.requires_grad and p.grad is not None]
+        tally.squared_grad += sum(p.grad.square().sum().item() for p in asked if p.grad is not None)
+        for parameter in asked:
+            parameter.grad = None
     start = entry.check(0, None).mean_square
     lines = theory_line(strategy.name, start, [tally.added for tally in tallies])
     checks = tuple(tally.check(layer, lines[layer - 1]) for layer, tally in enumerate(tallies, start=1))
@@ -104,7 +107,10 @@ def _hook_block(block: Any, tally: Tally) -> list[Any]:
         handles.append(branch.register_forward_hook(lambda module, args, out, raw=raw: raw.append(out.detach())))
         handles.append(join.register_forward_hook(_terms(tally, kind, raw)))
         for module in branch.modules():
-            if isinstance(module, nn.Linear) and not is_parametrized(module):
+            if is_parametrized(module):  # its weight is computed from the drawn one: autograd knows how
+                for parameter in module.parameters():
+                    parameter.requires_grad_().grad = None
+            elif isinstance(module, nn.Linear):
                 module.weight.requires_grad_(False)
                 handles.append(module.register_forward_hook(_weight_gradient(tally)))
     return handles

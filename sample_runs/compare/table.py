@@ -1,0 +1,103 @@
+"""Prints a comparison: one row a strategy at its best learning rate, loss against rate, seeds in pairs."""
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import mean
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .results import Result
+from .verdict import Standing, differences, mean_loss, ranking, standings
+
+__all__ = ["print_comparison"]
+
+COLUMNS = (
+    "Strategy",
+    "Best lr",
+    "Held-out loss",
+    "(seeds)",
+    "Lowest",
+    "n",
+    "Diverged",
+    "Variance growth",
+    "Grad skew",
+    "Kurtosis",
+    "ms/step",
+)
+
+
+def print_comparison(results: Sequence[Result], expected: int, console: Console) -> None:
+    """All that can be said from these results, of `expected` runs."""
+    found = standings(results)
+    console.print(_table(COLUMNS, (_row(standing) for standing in found)))
+    rates = sorted({result.recipe.lr for result in results})
+    if len(rates) > 1:
+        console.print("\nFinal held-out loss against learning rate (mean over seeds)")
+        console.print(_table(("Strategy", *(f"{r:g}" for r in rates)), (_rates(s, results, rates) for s in found)))
+    say(console, "")
+    for line in _lines(found, len(results), expected):
+        say(console, line)
+
+
+def say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False)
+
+
+def _lines(found: Sequence[Standing], ended: int, expected: int) -> Iterable[str]:
+    if ended < expected:
+        yield f"{ended} of {expected} runs have ended; the same command goes on with the others."
+    for strategy, points in differences(found).items():
+        shown = ", ".join(f"{point:+.4f}" for point in points) or "none"
+        yield f"{strategy} minus {found[0].strategy}, seed by seed: {shown} (n={len(points)})"
+    ranks, why_not = ranking(found)
+    yield f"Ranking by held-out loss: {' < '.join(ranks)}" if ranks else f"No ranking by loss: {why_not}"
+    yield (
+        "Loss in nats a byte. Variance growth: slope a block over blocks 2 to L of the law that fits better. "
+        "Grad skew: deeper half of blocks 2 to L over the other half, last sampled step. Kurtosis: largest over the "
+        "blocks. ms/step: median, beside the runs that trained at the same time. Means over seeds."
+    )
+
+
+def _row(standing: Standing) -> tuple[str, ...]:
+    runs = standing.results
+    if standing.learning_rate is None:
+        return (standing.strategy, "", "", "", "", "0", str(standing.diverged), *[""] * 4)
+    finals = [run.final_loss for run in runs]
+    return (
+        standing.strategy,
+        f"{standing.learning_rate:g}{'' if standing.interior else ' (edge)'}",
+        f"{mean(finals):.4f}",
+        f"{min(finals):.4f} to {max(finals):.4f}",
+        f"{mean(run.best_loss for run in runs):.4f}",
+        str(len(runs)),
+        str(standing.diverged),
+        f"{_mean([run.growth_slope for run in runs], '.3g')} {'/'.join(sorted({run.growth_law for run in runs}))}",
+        _mean([run.gradient_skew for run in runs], ".2f"),
+        _mean([run.kurtosis for run in runs], ".1f"),
+        _mean([run.step_seconds and 1000 * run.step_seconds for run in runs], ".1f"),
+    )
+
+
+def _mean(values: Sequence[float | None], style: str) -> str:
+    known = [value for value in values if value is not None]
+    return format(mean(known), style) if known else ""
+
+
+def _rates(standing: Standing, results: Sequence[Result], rates: Sequence[float]) -> tuple[str, ...]:
+    cells = []
+    for rate in rates:
+        runs = [r for r in results if (r.recipe.strategy, r.recipe.lr) == (standing.strategy, rate)]
+        loss = mean_loss(runs)
+        cells.append(f"{loss:.4f}" if math.isfinite(loss) else "diverged" if runs else "")
+    return (standing.strategy, *cells)
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title in titles:
+        table.add_column(title, justify="left" if title == titles[0] else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

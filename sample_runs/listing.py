@@ -1,0 +1,97 @@
+"""Writes docs/strategies.md from the strategies' own records: `python -m depthscope.sample_runs.listing FILE`."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from . import norms
+from .norms import STRATEGIES, Strategy
+
+__all__ = ["listing", "main"]
+
+HEAD = """# Norm strategies
+
+Where a transformer normalizes, as the reference decoder builds it: `build_model(NAME, layers=12, width=64, heads=4)`
+from `depthscope.sample_runs`. `norm="rms"` (the default) and `norm="layer"` choose the norm N of every strategy that
+does not bring its own. x is the residual stream, F stands for attention and for the MLP, one after the other; l counts
+blocks from 1 to L. All matrices of one seed and shape are equal for all strategies, unless a strategy says otherwise.
+
+This page is written from the strategies' own files by `python -m depthscope.sample_runs.listing docs/strategies.md`.
+
+| Name | Strategy | Rule | Source |
+|---|---|---|---|
+"""
+
+CONVERSIONS = """
+## Conversions
+
+Functions of `depthscope.sample_runs`; each returns a copy and leaves the model as it is.
+
+- `to_pre_rmsnorm(model)`, `to_pre_crmsnorm(model)`: a Pre-LN model with LayerNorm (from `build_model` with "pre" and
+  `norm="layer"`, with or without biases and a tied head, or Hugging Face's `GPT2LMHeadModel`) as one that computes the
+  same logits without subtracting means. For inference: trained further, the means would come back.
+- `to_pre_rmsnorm(model, trainable=True)`, `to_pre_crmsnorm(model, trainable=True)`: the same, with the model's own
+  parameters, recentred inside the forward: gradients are those of the original. Dropout on the stream is refused.
+- `fold_prepbn(model)`: a model from `build_model("prepbn")` in evaluation, with its batch norms folded into the linear
+  layers that read them: the same logits, no norms.
+"""
+
+
+def listing() -> str:
+    """The page, Markdown."""
+    rows = [f"| `{s.name}` | {s.title} | `{s.flow}` | {_link(s.source)} |" for s in STRATEGIES.values()]
+    return HEAD + "\n".join(rows) + "\n" + "".join(map(_section, _files())) + CONVERSIONS
+
+
+def _files() -> list[tuple[ModuleType, list[Strategy]]]:
+    """The strategies by the file that defines them, in the order of the table."""
+    found: dict[str, tuple[ModuleType, list[Strategy]]] = {}
+    for strategy in STRATEGIES.values():
+        name = _home(strategy)
+        found.setdefault(name, (import_module(f"{norms.__name__}.{name}"), []))[1].append(strategy)
+    return list(found.values())
+
+
+def _home(strategy: Strategy) -> str:
+    """The file in norms/ that holds this very record."""
+    for path in sorted(Path(norms.__file__).parent.glob("*.py")):
+        if path.stem != "__init__":
+            module = import_module(f"{norms.__name__}.{path.stem}")
+            if any(value is strategy for value in vars(module).values()):
+                return path.stem
+    raise LookupError(f"{strategy.name} is defined in no file of norms/")
+
+
+def _section(file: tuple[ModuleType, list[Strategy]]) -> str:
+    """A file's own words, with the drawing in a code block."""
+    module, strategies = file
+    first, _, rest = (module.__doc__ or "").strip().partition("\n\n")
+    names = ", ".join(f"`{strategy.name}`" for strategy in strategies)
+    paragraphs = [_paragraph(text) for text in rest.split("\n\n")]
+    notes = [f"`{s.name}`: {s.note}" for s in strategies if s.note]
+    return "\n" + "\n\n".join([f"## {names}", first, *paragraphs, *notes]) + "\n"
+
+
+def _paragraph(text: str) -> str:
+    lines = text.split("\n")
+    if all(line.startswith("    ") or not line for line in lines):
+        return "\n".join(["```text", *(line[4:] for line in lines), "```"])
+    return text
+
+
+def _link(source: str) -> str:
+    return f"[{source}](https://arxiv.org/abs/{source.removeprefix('arXiv ')})"
+
+
+def main(arguments: Sequence[str]) -> int:
+    if len(arguments) != 1:
+        print("usage: python -m depthscope.sample_runs.listing FILE", file=sys.stderr)
+        return 2
+    Path(arguments[0]).write_text(listing(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
