@@ -10,7 +10,7 @@ from .text import SITES, labels, markdown, plain, short, site_words
 from .view import View
 from .widgets import pick, slide
 
-__all__ = ["metric_controls", "metric_heading", "stack_control", "step_control"]
+__all__ = ["metric_controls", "metric_heading", "sampled", "stack_control", "step_control"]
 
 
 def metric_controls(scene: Scene, view: View) -> View:
@@ -71,7 +71,11 @@ def metric_heading(scene: Scene, view: View) -> str:
 
 def step_control(scene: Scene, view: View, runs: tuple[str, ...]) -> View:
     """A slider over the steps at which any of `runs` was sampled."""
-    phase = "train" if view.phase == "auto" else view.phase
-    steps = scene.steps(phase, runs)
+    steps = sampled(scene, view, runs)
     newest = f"newest ({steps[-1]:,})" if steps else "newest"
     return replace(view, step=slide("step", "Step", steps, view.step, newest))
+
+
+def sampled(scene: Scene, view: View, runs: tuple[str, ...]) -> tuple[int, ...]:
+    """Steps at which any of `runs` was sampled, on the batch that the view asks for; training batches come first."""
+    return scene.steps("train" if view.phase == "auto" else view.phase, runs)

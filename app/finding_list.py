@@ -75,7 +75,7 @@ def _told(findings: pd.DataFrame) -> str:
 
 
 def _row(scene: Scene, finding: Any) -> None:
-    badge, sentence, link = st.columns([1.15, 8, 1.5], gap="small", vertical_alignment="top")
+    badge, sentence, link = st.columns([0.9, 8, 1.1], gap="small", vertical_alignment="top")
     word, icon, colour = BADGES[finding.severity]
     with badge:
         st.badge(word, icon=icon, color=colour)

@@ -13,7 +13,7 @@ __all__ = ["SHOWN_PLACES", "TITLES", "persistence", "places_query"]
 SHOWN_PLACES = 6
 """Places listed: massive activations sit in a handful of channels and tokens (arXiv 2402.17762)."""
 
-TITLES: Mapping[str, str] = {"channel": "Channel", "token": "Token position"}
+TITLES: Mapping[str, str] = {"channel": "Channel", "token": "Token"}
 
 _PLACES = """
     WITH found AS (
@@ -54,7 +54,7 @@ def persistence(places: pd.DataFrame, kind: str) -> pd.DataFrame:
             TITLES[kind]: steadiest["place"].astype("int64"),
             "Share of steps": (100 * steadiest["steps"] / steadiest["sampled"]).astype("float64"),
             "Layers": [str(first) if first == last else f"{first}–{last}" for first, last in layers],
-            "Largest magnitude": steadiest["largest"].astype("float64"),
+            "Largest": steadiest["largest"].astype("float64"),
             "Last at step": steadiest["last_step"].astype("int64"),
         }
     ).reset_index(drop=True)

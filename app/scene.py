@@ -14,7 +14,7 @@ from streamlit.navigation.page import Page as Address
 from depthscope.store import Store, StoreBusy, metric_sites, open_store, sampled_steps
 
 from .diagnosis import findings_frame
-from .figures import FIGURES, TABLES, Drawn, Figure, Table
+from .figures import FIGURES, TABLES, AnyFigure, AnyTable, Drawn, Figure, Table
 from .persistence import places_query
 from .theme import Theme
 from .view import View
@@ -106,8 +106,9 @@ def _fetch(path: str, name: str, view: View, revision_of_content: str) -> pd.Dat
     return QUERIES[name](store, view)
 
 
+DRAWN: tuple[AnyFigure | AnyTable, ...] = (*FIGURES.values(), *TABLES.values())
 QUERIES: Mapping[str, Callable[[Store, View], pd.DataFrame]] = {
-    **{name: drawn.query for name, drawn in {**FIGURES, **TABLES}.items()},
+    **{drawn.name: drawn.query for drawn in DRAWN},
     "metric_sites": lambda store, view: metric_sites(store, view.runs),
     "sampled_steps": lambda store, view: sampled_steps(store, view.runs, view.phase),
     "metrics": lambda store, view: store.metrics(),

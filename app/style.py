@@ -5,10 +5,10 @@ from collections.abc import Sequence
 __all__ = ["ICON", "LOGO", "PAGE_STYLE", "THEME", "chip_style"]
 
 THEME = {
-    "theme.light.primaryColor": "#0072B2",
+    "theme.light.primaryColor": "#00598c",
     "theme.light.backgroundColor": "#ffffff",
     "theme.light.secondaryBackgroundColor": "#f2f4f8",
-    "theme.light.textColor": "#1f2430",
+    "theme.light.textColor": "#11151f",
     "theme.dark.primaryColor": "#56B4E9",
     "theme.dark.backgroundColor": "#0e1117",
     "theme.dark.secondaryBackgroundColor": "#1b202b",

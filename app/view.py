@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["PHASE_WISHES", "SCALES", "X_AXES", "View", "from_params", "to_params"]
+__all__ = ["DEPTHS", "PHASE_WISHES", "SCALES", "X_AXES", "View", "from_params", "to_params"]
 
 X_AXES = {"step": "steps", "tokens": "tokens", "wall_time": "wall time"}
 PHASE_WISHES = {"auto": "auto", "probe": "probe", "train": "train"}
+DEPTHS = {"layer": "layer", "relative": "relative"}
 SCALES = {"auto": "auto", "log": "log", "linear": "linear"}
 
 
@@ -31,6 +32,8 @@ class View:
     x: str = "step"
     scale: str = "auto"
     """Axis of the values: 'log', 'linear', or 'auto': log where they span more than 1.5 decades."""
+    depth: str = "layer"
+    """Axis of the depth profile: 'layer', or 'relative' to each run's own depth."""
 
     @property
     def focus(self) -> str:
@@ -42,7 +45,7 @@ class View:
         return View(**{name: getattr(self, name) for name in names})
 
 
-_CHOICES = {"x": X_AXES, "phase": PHASE_WISHES, "scale": SCALES}
+_CHOICES = {"x": X_AXES, "phase": PHASE_WISHES, "scale": SCALES, "depth": DEPTHS}
 
 
 def to_params(view: View) -> dict[str, list[str]]:
@@ -100,4 +103,5 @@ _READERS = {
     "step": _number,
     "x": _text,
     "scale": _text,
+    "depth": _text,
 }

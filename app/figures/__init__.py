@@ -6,6 +6,7 @@ FIGURES["loss"].draw(record, THEMES["light"]) -> plotly figure; .table(record) -
 
 from .caveats import comparison_caveats
 from .depth_profile import DEPTH_PROFILE
+from .init_theory import INIT_THEORY
 from .layer_series import LAYER_SERIES
 from .layer_step import LAYER_STEP
 from .loss import LOSS
@@ -17,7 +18,8 @@ from .summary import SUMMARY
 __all__ = ["FIGURES", "TABLES", "AnyFigure", "AnyTable", "Drawn", "Figure", "Table", "comparison_caveats"]
 
 FIGURES: dict[str, AnyFigure] = {
-    figure.name: figure for figure in (LOSS, STRATEGY_PROFILES, DEPTH_PROFILE, LAYER_STEP, LAYER_SERIES, MASSIVE)
+    figure.name: figure
+    for figure in (LOSS, STRATEGY_PROFILES, DEPTH_PROFILE, LAYER_STEP, LAYER_SERIES, MASSIVE, INIT_THEORY)
 }
 
 TABLES: dict[str, AnyTable] = {table.name: table for table in (SUMMARY,)}

@@ -1,6 +1,7 @@
 """One metric against depth, one line per run: where in the network it grows, falls or jumps."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 
+RELATIVE = "Relative depth (layer / last layer)"
+
+
 def profile_query(store: Store, view: View) -> pd.DataFrame:
     """Columns run, strategy, step, layer, value, phase, metric, title, unit, site."""
     return profiles_query(store, view, [(view.metric, view.site)])
@@ -45,9 +49,13 @@ def _profile(store: Store, view: View, metric: str, site: str, phase: str) -> pd
 
 
 def depth_profile_info(frame: pd.DataFrame, view: View) -> Lines:
-    """One line a run, in the view's order."""
+    """One line a run, in the view's order, against layers or against each run's relative depth."""
     lines = [_line(run, rows) for run, rows in rows_of(frame, view.runs)]
-    return lines_info(lines, "Layer", value_title(frame), view.scale, measured(moment(frame)), first=1)
+    if view.depth == "relative":
+        lines = [replace(line, x=tuple(n / max(line.x[-1], 1) for n in line.x)) for line in lines]
+    first = min((x for line in lines for x in line.x if x > 0), default=1.0)
+    title = RELATIVE if view.depth == "relative" else "Layer"
+    return lines_info(lines, title, value_title(frame), view.scale, measured(moment(frame)), first=first)
 
 
 def _line(run: str, rows: pd.DataFrame) -> Line:
@@ -69,7 +77,7 @@ def depth_profile_figure(info: Lines, theme: Theme) -> go.Figure:
     figure = lines_figure(
         info, styles, theme, markers=True, nothing="These runs have no values of this metric here yet."
     )
-    if not info.empty:
+    if not info.empty and info.x_title != RELATIVE:
         deepest = max(line.x[-1] for line in info.lines)
         figure.update_xaxes(**layer_axis(deepest), unifiedhovertitle={"text": "layer %{x}"})
     return figure

@@ -1,6 +1,7 @@
 """What depth does under each strategy: the stream, the gradients, and how much each block changes its input."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -27,7 +28,8 @@ def strategy_profiles_query(store: Store, view: View) -> pd.DataFrame:
 def strategy_profiles_info(frame: pd.DataFrame, view: View) -> Panels:
     """One panel a metric that has values."""
     parts = [frame[(frame["metric"] == metric) & (frame["site"] == site)] for metric, site in SHOWN]
-    panels = [depth_profile_info(part, view) for part in parts]
+    absolute = replace(view, depth="layer")
+    panels = [depth_profile_info(part, absolute) for part in parts]
     return Panels(tuple(panel for panel in panels if not panel.empty), moments([part for part in parts if len(part)]))
 
 

@@ -39,7 +39,7 @@ def heatmap(scene: Scene) -> View:
     with left:
         chart(scene, FIGURES["layer_series"], view)
     with right:
-        at = replace(view, runs=(run,), phase="train" if view.phase == "auto" else view.phase)
+        at = replace(view, runs=(run,), phase="train" if view.phase == "auto" else view.phase, depth="layer")
         chart(scene, FIGURES["depth_profile"], at, title="Depth at the chosen step")
     return replace(view, run="" if run == view.runs[0] else run)
 

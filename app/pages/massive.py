@@ -18,11 +18,11 @@ __all__ = ["MASSIVE"]
 
 ABOUT = (
     "How often a place is among the three largest activations of a block, over all sampled steps. A place that stays "
-    "is a property of the model; one that wanders is noise."
+    "is a property of the model; one that wanders is noise. Tokens are counted from 0."
 )
 COLUMNS = {
-    "Share of steps": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0),
-    "Largest magnitude": st.column_config.NumberColumn(format="%.4g"),
+    "Share of steps": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width=120),
+    "Largest": st.column_config.NumberColumn(format="%.4g", help="Largest magnitude met in any block at any step"),
     "Last at step": st.column_config.NumberColumn(format="localized"),
 }
 
@@ -34,7 +34,7 @@ def massive(scene: Scene) -> View:
         return scene.view
     with st.columns([2, 3])[0]:
         view = step_control(scene, stack_control(scene, scene.view), scene.view.runs)
-    chart(scene, FIGURES["massive"], view)
+    chart(scene, FIGURES["massive"], view, title="Magnitude, median and ratio by layer")
     return _places(scene, view)
 
 

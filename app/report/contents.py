@@ -68,7 +68,7 @@ def sections(runs: tuple[str, ...], sites: pd.DataFrame) -> tuple[Section, ...]:
             "comparison",
             "Strategies compared",
             "The few numbers and profiles that tell norm strategies apart, at the newest sampled step of each run.",
-            (Place("strategy_profiles", view),),
+            (Place("strategy_profiles", view), Place("init_theory", view)),
             (Place("summary", view),),
         ),
         Section(

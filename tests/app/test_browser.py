@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from synthetic import SyntheticRun, make_store
 
 from depthscope.app.pages import PAGES
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 SLOW = 60_000  # ms; a loaded machine
 PLOTS = "[...document.querySelectorAll('.js-plotly-plot')]"
-CHARTS = {"overview": 2, "runs": 1, "depth": 1, "heatmap": 3, "massive": 1, "compare": 2, "help": 0}
+CHARTS = {"overview": 2, "runs": 1, "depth": 2, "heatmap": 3, "massive": 1, "compare": 2, "help": 0}
 WAITING = "404"  # Streamlit asks for two files below the address of a page before it asks for them where they are
 
 
@@ -49,6 +50,16 @@ def healthy(page):
     assert [error for error in page.errors if WAITING not in error] == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_on_any_page(page, dashboard, scheme):
+    page.emulate_media(color_scheme=scheme)
+    for name, count in CHARTS.items():
+        opened(page, f"{dashboard}/{'' if name == 'overview' else name}", count)
+        found = Axe().run(page)
+        told = [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in found.response["violations"]]
+        assert told == [], name
+
+
 @pytest.mark.parametrize("name", [page.name for page in PAGES])
 def test_a_page_draws_its_charts(page, dashboard, name, tmp_path):
     opened(page, f"{dashboard}/{'' if name == 'overview' else name}", CHARTS[name])
@@ -63,7 +74,7 @@ def test_a_page_draws_its_charts(page, dashboard, name, tmp_path):
 
 
 def test_a_changed_metric_is_in_the_link(page, chromium, dashboard):
-    opened(page, f"{dashboard}/depth", 1)
+    opened(page, f"{dashboard}/depth", 2)
     assert title(page).startswith("variance")
     page.get_by_role("combobox", name="Metric").click()
     page.get_by_role("option", name="kurtosis", exact=True).click()
@@ -137,7 +148,7 @@ def test_a_page_that_waits_for_a_store_shows_it_when_it_comes(page, serve, tmp_p
 
 
 def test_zoom_stays_while_nothing_changes(page, dashboard):
-    opened(page, f"{dashboard}/depth", 1)
+    opened(page, f"{dashboard}/depth", 2)
     page.evaluate(f"window.Plotly ? 0 : 0; {PLOTS}[0].dataset.mark = 'kept'")
     page.get_by_text("tokens", exact=True).click()
     page.wait_for_url("**/depth?x=tokens", timeout=SLOW)

@@ -14,7 +14,7 @@ from depthscope.app.view import View, from_params, to_params
 from depthscope.store import StoreBusy
 
 NAMES = [page.name for page in PAGES]
-CHARTS = {"overview": 2, "runs": 1, "depth": 1, "heatmap": 3, "massive": 1, "compare": 2, "help": 0}
+CHARTS = {"overview": 2, "runs": 1, "depth": 2, "heatmap": 3, "massive": 1, "compare": 2, "help": 0}
 
 
 @pytest.fixture
@@ -115,10 +115,29 @@ def test_the_places_of_massive_activations(five, app):
     test = app(five.path, "massive", run="post-0", runs=["pre-0", "post-0"])
     assert not test.exception
     channels, tokens = (frame.value for frame in test.dataframe[-2:])
-    assert list(channels["Channel"]) == [7, 14, 21] and list(tokens["Token position"]) == [0]
+    assert list(channels["Channel"]) == [7, 14, 21] and list(tokens["Token"]) == [0]
     assert list(channels["Share of steps"]) == [100.0] * 3
     assert list(channels["Layers"]) == ["1–6"] * 3
     assert query(test)["run"] == ["post-0"]
+
+
+def test_depth_may_be_relative_and_is_in_the_url(five, app):
+    test = app(five.path, "depth", depth="relative")
+    assert not test.exception
+    axis = json.loads(charts(test)[0].spec)["layout"]["xaxis"]
+    assert axis["title"]["text"].startswith("Relative depth")
+    assert query(test)["depth"] == ["relative"]
+
+
+def test_play_moves_the_step(five, app):
+    test = app(five.path, "depth")
+    test.toggle[0].set_value(True).run()
+    test.session_state["_tick"] = True
+    test.run()
+    assert (test.select_slider[0].value, test.toggle[0].value) == (0, True)
+    test.session_state["_tick"] = True
+    test.run()
+    assert test.select_slider[0].value == 10 and query(test)["step"] == ["10"]
 
 
 def test_help_explains_every_metric_site_and_finding(five, app):

@@ -11,6 +11,7 @@ FULL = View(
     step=0,
     x="tokens",
     scale="log",
+    depth="relative",
 )
 
 
