@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 import streamlit as st
 
-__all__ = ["follow", "still_running"]
+from depthscope.store import start_ingest
+
+__all__ = ["follow", "keep_folded", "still_running"]
 
 SECONDS = 2.0
+FOLD_SECONDS = 30.0
 
 
 def follow(changed: Callable[[], bool]) -> None:
@@ -21,6 +24,13 @@ def follow(changed: Callable[[], bool]) -> None:
             st.rerun()
 
     tick()
+
+
+@st.cache_data(ttl=FOLD_SECONDS, show_spinner=False)
+def keep_folded(store: str) -> None:
+    """Have what waits in the spool folded into the database, by a process of its own; at most every 30 seconds a store,
+    however many pages look at it: the cache remembers that it was done."""
+    start_ingest(store)
 
 
 def still_running(runs: pd.DataFrame, shown: Iterable[str]) -> bool:

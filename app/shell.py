@@ -12,7 +12,7 @@ import streamlit as st
 
 from depthscope.store import DepthscopeError, Store, StoreBusy, StoreMissing, default_store, open_store, run_table
 
-from .live import follow, still_running
+from .live import follow, keep_folded, still_running
 from .menu import Menu, menu
 from .scene import Scene, revision
 from .sidebar import live_toggle, newest_runs, sidebar
@@ -53,6 +53,7 @@ def shell(first: str = "overview") -> None:
 
 def _runs(store: Store) -> pd.DataFrame:
     """The table of runs, oldest first; the last one we had while the database is busy. Raises StoreBusy without one."""
+    keep_folded(str(store.path))
     try:
         frame = run_table(store).sort_values(["started_at", "run"], kind="stable", ignore_index=True)
     except StoreBusy:

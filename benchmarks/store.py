@@ -64,7 +64,8 @@ def select_sql(first: int, last: int) -> str:
             columns.append(f"({'0' if name == 'nonfinite' and name in metrics else value})::FLOAT AS {name}")
         parts.append(
             f"SELECT step::BIGINT AS step, 'train' AS phase, 'main' AS stack, layer::INTEGER AS layer, "
-            f"'{site}' AS site, {', '.join(columns)} FROM range({first}, {last}) AS a(step), range(1, {LAYERS + 1}) AS b(layer)"
+            f"'{site}' AS site, {', '.join(columns)} "
+            f"FROM range({first}, {last}) AS a(step), range(1, {LAYERS + 1}) AS b(layer)"
         )
     return f"SELECT * FROM ({' UNION ALL '.join(parts)}) ORDER BY step, site, layer"
 

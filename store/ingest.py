@@ -43,12 +43,21 @@ class IngestResult:
 
 
 def start_ingest(path: Path | str | None = None) -> None:
-    """Ingest in a process of its own, which outlives this one. Returns at once and never raises."""
+    """Ingest in a process of its own, which outlives this one. Returns at once and never raises.
+
+    Starts nothing where nothing waits.
+    """
+    root = Path(path if path is not None else default_store()).absolute()
+    try:
+        if not list_segments(root / "spool"):
+            return
+    except OSError:
+        return
     # -P: a file duckdb.py in the user's folder must not stand in for the library. -W: the face has imported the module.
     flags = ["-P", "-W", "ignore::RuntimeWarning:runpy", "-m", "depthscope.store.ingest"]
     try:
         child = subprocess.Popen(
-            [sys.executable, *flags, str(path if path is not None else default_store())],
+            [sys.executable, *flags, str(root)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -325,6 +325,16 @@ def test_start_ingest_returns_before_it_is_done(root: Path) -> None:
     assert len(rows(root)) == 6
 
 
+def test_start_ingest_starts_nothing_where_nothing_waits(root: Path) -> None:
+    write_run(root)
+    with mock.patch("subprocess.Popen") as popen:
+        start_ingest(root)
+        ingest(root)
+        start_ingest(root)
+        start_ingest(root / "none")
+    assert popen.call_count == 1
+
+
 def test_a_file_named_like_a_library_is_not_imported(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
