@@ -37,20 +37,23 @@ RECENT = """
         FROM (SELECT DISTINCT run, phase, step FROM layer_stats WHERE run IN (SELECT unnest($runs)))
     ) WHERE age <= {recent_steps}
 """
+ORDER = "t.run, t.step, t.phase, t.stack, t.layer"
 NEWEST = """
     WITH recent AS ({recent}) SELECT {columns} FROM {table} AS t
     JOIN recent AS r ON r.run = t.run AND r.phase = t.phase AND r.step = t.step
-    WHERE {where} ORDER BY t.run, t.step, t.layer
+    WHERE {where} ORDER BY {order}
 """
 BROKEN = """
     SELECT run, stack, '{what}' AS what, site, layer, phase,
         min(step) AS first_step, max(step) AS last_step, {total} AS total
     FROM layer_stats WHERE run IN (SELECT unnest($runs)) AND {condition}
-    GROUP BY run, stack, site, layer, phase
+    GROUP BY run, stack, site, layer, phase ORDER BY run, stack, first_step, layer, site, phase DESC
 """
+# Of equal values the first layer or step counts: the same store always says the same.
 PEAKS = """
-    SELECT run, stack, step, max(size) AS abs_max, max(spread) AS variance, arg_max(layer, spread) AS variance_layer,
-        max(pull) AS gradient, arg_max(layer, pull) AS gradient_layer
+    SELECT run, stack, step, max(size) AS abs_max, max(spread) AS variance,
+        arg_max(layer, CASE WHEN spread IS NOT NULL THEN row(spread, -layer) END) AS variance_layer,
+        max(pull) AS gradient, arg_max(layer, CASE WHEN pull IS NOT NULL THEN row(pull, -layer) END) AS gradient_layer
     FROM (
         SELECT run, stack, step, layer, {abs_max} AS size, CASE WHEN site = 'resid_post' THEN {variance} END AS spread,
             CASE WHEN site = 'block' THEN {param_grad_norm} END AS pull
@@ -65,13 +68,15 @@ LOSSES = """
 """
 RATES = """
     SELECT s.run, count(lr) AS count, min(step) FILTER (lr IS NOT NULL) AS first_step, arg_min(lr, step) AS first,
-        max(lr) AS peak, arg_max(step, lr) AS peak_step, max(tokens) AS tokens
+        max(lr) AS peak, max(tokens) AS tokens,
+        arg_max(step, CASE WHEN lr IS NOT NULL THEN row(lr, -step) END) AS peak_step
     FROM steps AS s WHERE s.run IN (SELECT unnest($runs)) GROUP BY s.run
 """
 # The median and its absolute deviation look back only, so that a spike does not hide itself.
 SPIKE = f"""
     SELECT run, step, loss, median, mad FROM (
-        SELECT *, row_number() OVER (PARTITION BY run ORDER BY (loss - median) / greatest(mad, 1e-9) DESC) AS place
+        SELECT *,
+            row_number() OVER (PARTITION BY run ORDER BY (loss - median) / greatest(mad, 1e-9) DESC, step) AS place
         FROM (
             SELECT run, step, loss, median(loss) OVER before AS median, mad(loss) OVER before AS mad,
                 count(*) OVER before AS seen
@@ -88,7 +93,7 @@ AROUND = f"""
     )
     SELECT run, stack, step, layer, site, {{columns}} FROM layer_stats
     WHERE run = $run AND phase = 'train' AND layer IS NOT NULL AND site IN ('resid_post', 'block')
-        AND step IN (SELECT step FROM chosen)
+        AND step IN (SELECT step FROM chosen) ORDER BY step, layer, site
 """
 
 
@@ -126,7 +131,9 @@ def fetch(store: Store, runs: Sequence[str], limits: Thresholds) -> Tables:
         layers=store.layers(names),
         sampled=ask(STEPS),
         stats=ask(stats_sql(known, recent)),
-        massive=ask(NEWEST.format(recent=recent, columns="t.*", table="massive", where="true")),
+        massive=ask(
+            NEWEST.format(recent=recent, columns="t.*", table="massive", where="true", order=f"{ORDER}, t.rank")
+        ),
         broken=pd.concat([ask(sql) for sql in broken_sql(known)] or [pd.DataFrame(columns=["run", "stack"])]),
         peaks=ask(PEAKS.format(**{name: finite(name, known) for name in ("abs_max", "variance", "param_grad_norm")})),
         losses=ask(LOSSES),
@@ -149,7 +156,9 @@ def finite(name: str, known: set[str]) -> str:
 def stats_sql(known: set[str], recent: str) -> str:
     values = ", ".join(f"t.{name}" if name in known else column(name, known) for name in STATS)
     columns = f"t.run, t.step, t.phase, t.stack, t.layer, t.site, {values}"
-    return NEWEST.format(recent=recent, columns=columns, table="layer_stats", where="t.layer IS NOT NULL")
+    return NEWEST.format(
+        recent=recent, columns=columns, table="layer_stats", where="t.layer IS NOT NULL", order=f"{ORDER}, t.site"
+    )
 
 
 def broken_sql(known: set[str]) -> list[str]:

@@ -22,6 +22,27 @@
     while (waiting.length) { draw(waiting.shift()); }
     document.querySelectorAll(".plot").forEach(function (div) { Plotly.Plots.resize(div); });
   });
+  // The numbers below a figure to take away: what stands in the table, as CSV.
+  function csv(table) {
+    return Array.prototype.map.call(table.rows, function (row) {
+      return Array.prototype.map.call(row.cells, function (cell) {
+        return '"' + cell.textContent.replace(/"/g, '""') + '"';
+      }).join(",");
+    }).join("\r\n") + "\r\n";
+  }
+  document.querySelectorAll("figure .scroll").forEach(function (scroll) {
+    var button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Save these numbers as CSV";
+    button.addEventListener("click", function () {
+      var link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([csv(scroll.querySelector("table"))], { type: "text/csv" }));
+      link.download = scroll.closest("figure").querySelector(".plot").id + ".csv";
+      link.click();
+      setTimeout(function () { URL.revokeObjectURL(link.href); }, 1000);
+    });
+    scroll.before(button);
+  });
   document.documentElement.classList.add("js");
   setTimeout(next, 0);
 })();

@@ -1,6 +1,6 @@
 """From a store to everything a report says, as plain records: nothing here knows HTML."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -12,14 +12,17 @@ import pandas as pd
 from depthscope.store import Store, metric_sites, run_table
 
 from ..figures import FIGURES, TABLES, comparison_caveats
-from ..findings import Finding, diagnose_runs
+from ..findings import FINDINGS, Finding, diagnose_runs
 from ..losses import last_loss
-from ..text import short
+from ..text import plain, short
 from ..theme import LIGHT, strategy_style
+from .about import About, about, command
 from .contents import Place, Section, rank, sections
+from .papers import papers_in
 from .settings import settings_sheets
 from .tables import Sheet, cell, sheet
 from .thin import thin
+from .wishes import Wishes
 
 __all__ = ["Chapter", "Picture", "Progress", "Report", "RunFacts", "build", "ignore"]
 
@@ -48,6 +51,7 @@ class Picture:
     """Plotly's figure as JSON without '<', '>' or '&': safe inside a script element."""
     height: int
     numbers: Sheet
+    about: About
 
 
 @dataclass(frozen=True)
@@ -104,28 +108,59 @@ class Report:
     chapters: tuple[Chapter, ...]
     settings: Mapping[str, Sheet] = field(default_factory=dict)
     metrics: tuple[Mapping[str, str], ...] = ()
+    papers: tuple[str, ...] = ()
+    """arXiv numbers of the papers that findings and definitions name, ascending."""
+    notes: str = ""
+    """The user's own, in Markdown."""
+    sections: tuple[str, ...] = ()
+    """Of SECTIONS, those that are shown."""
 
 
-def build(store: Store, runs: Sequence[str], progress: Progress = ignore) -> Report:
+def build(store: Store, runs: Sequence[str], progress: Progress = ignore, wishes: Wishes | None = None) -> Report:
     """The report on `runs`; `progress` is told (done, all) after each figure. Raises RunMissing for an unknown name."""
-    findings = diagnose_runs(store, runs)
+    wishes = wishes or Wishes()
+    findings = diagnose_runs(store, runs, wishes.limits)
     table = run_table(store)
     chosen = table.set_index("run", drop=False).loc[list(runs)]
-    parts = sections(tuple(runs), metric_sites(store, list(runs)))
+    parts = [part for part in sections(tuple(runs), metric_sites(store, list(runs))) if part.name in wishes.sections]
+    metrics = tuple(sorted(map(definition, store.metrics().to_dict("records")), key=lambda row: rank(row["name"])))
+    desk = Desk(store, {row["name"]: row["formula"] for row in metrics}, runs if len(table) > len(chosen) else ())
     drawn = count(1)
     total = sum(len(part.places) for part in parts)
+    said = tuple(facts(row, findings[str(row["run"])]) for row in chosen.to_dict("records"))
     return Report(
         version=version("depthscope"),
         store=store.path.name,
-        runs=tuple(facts(row, findings[str(row["run"])]) for row in chosen.to_dict("records")),
+        runs=said,
         omitted=len(table) - len(chosen),
         caveats=comparison_caveats(chosen),
         chapters=tuple(
-            chapter(store, part, index, lambda: progress(next(drawn), total)) for index, part in enumerate(parts)
+            chapter(desk, part, index, lambda: progress(next(drawn), total)) for index, part in enumerate(parts)
         ),
         settings={"Runs": run_sheet(chosen)} | settings_sheets(chosen),
-        metrics=tuple(sorted(map(definition, store.metrics().to_dict("records")), key=lambda row: rank(row["name"]))),
+        metrics=metrics,
+        papers=papers_in(words(said, metrics)),
+        notes=wishes.notes,
+        sections=wishes.sections,
     )
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every figure is drawn with."""
+
+    store: Store
+    formulas: Mapping[str, str]
+    """Of the metrics, by name."""
+    runs: Sequence[str]
+    """To be named in a command; empty when they are all of the store's."""
+
+
+def words(runs: Sequence[RunFacts], metrics: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Every text that may name a paper."""
+    yield from (check.source for check in FINDINGS.values())
+    yield from (f"{finding.advice} {finding.rule}" for run in runs for finding in run.findings)
+    yield from (row["source"] for row in metrics)
 
 
 def facts(row: Mapping[Any, Any], findings: Sequence[Finding]) -> RunFacts:
@@ -160,21 +195,21 @@ def fact(value: Any) -> str:
     return short(value, 24) if isinstance(value, str) else f"{value:,.0f}"
 
 
-def chapter(store: Store, section: Section, index: int, done: Callable[[], None]) -> Chapter:
+def chapter(desk: Desk, section: Section, index: int, done: Callable[[], None]) -> Chapter:
     """The section with its pictures drawn, `done` called after each; what has no values is only named."""
     pictures, absent = [], []
     for number, place in enumerate(section.places):
-        drawn = picture(store, place, f"figure-{index}-{number}")
+        drawn = picture(desk, place, f"figure-{index}-{number}", section.name)
         absent.append(place.subtitle or FIGURES[place.name].title) if drawn is None else pictures.append(drawn)
         done()
-    tables = [numbers for place in section.tables if (numbers := numbers_of(store, place))]
+    tables = [numbers for place in section.tables if (numbers := numbers_of(desk.store, place))]
     return Chapter(section, tuple(pictures), tuple(tables), tuple(absent))
 
 
-def picture(store: Store, place: Place, identity: str) -> Picture | None:
+def picture(desk: Desk, place: Place, identity: str, section: str) -> Picture | None:
     """The figure of one place, drawn, with its numbers; None when there is nothing to draw."""
     figure = FIGURES[place.name]
-    frame = figure.query(store, place.view.keep(figure.reads))
+    frame = figure.query(desk.store, place.view.keep(figure.reads))
     points = HEATMAP_POINTS if "layer" in frame.columns else LINE_POINTS
     record = figure.info(thin(frame, points), place.view)
     if record.empty:
@@ -190,6 +225,11 @@ def picture(store: Store, place: Place, identity: str) -> Picture | None:
         json=safe_json(drawn.to_json(engine="json", remove_uids=True)),
         height=int(drawn.layout.height or LIGHT.template.layout.height),
         numbers=sheet(figure.table(figure.info(thin(frame, TABLE_POINTS), place.view))),
+        about=about(
+            frame,
+            desk.formulas.get(place.view.metric or "", "") if "metric" in figure.reads else "",
+            command(plain(desk.store.path.name), desk.runs, section),
+        ),
     )
 
 

@@ -142,4 +142,5 @@ def rest(view: View, placed: tuple[Section, ...]) -> Iterator[Section]:
 
 
 # The heatmap shows every layer over time; lines of a few layers belong to the dashboard, where layers are chosen.
-SHOWN_ELSEWHERE = frozenset({"layer_series"})
+# The means over seeds repeat the loss of the first section.
+SHOWN_ELSEWHERE = frozenset({"layer_series", "seed_groups"})

@@ -6,35 +6,61 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import (
+    ChoiceLoader,
+    DictLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+)
 from markupsafe import Markup
 
-from ..findings import FINDINGS, SEVERITIES, Finding
-from ..findings.frames import layer_range
+from depthscope.store import DepthscopeError
+
+from ..findings import FINDINGS, SEVERITIES, Finding, layer_range
 from ..text import plain
 from .build import Report
+from .notes import notes_html
+from .papers import bibtex
 
-__all__ = ["policy", "render"]
+__all__ = ["BadTemplate", "policy", "render"]
+
+OWN = "own"
+"""What a user's template is called inside."""
 
 HERE = Path(__file__).parent
 
 
-def render(report: Report) -> str:
-    """The report as HTML. The same report gives the same bytes."""
+class BadTemplate(DepthscopeError):
+    """A user's template that Jinja2 cannot fill in."""
+
+
+def render(report: Report, template: str = "") -> str:
+    """The report as HTML; the same report gives the same bytes. Raises BadTemplate for a `template` that fails."""
+    loader = ChoiceLoader([DictLoader({OWN: template}), FileSystemLoader(HERE)])
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"plain": plain, "layers": layer_range, "worst": worst, "tally": tally}
+    environment.filters |= {"plain": plain, "layers": layer_range, "worst": worst, "tally": tally, "notes": notes_html}
     scripts = [source("plotly-cartesian.min.js"), source("boot.js")]
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        checks=list(FINDINGS.values()),
-        severities=SEVERITIES,
-        policy=policy(scripts),
-        # Our own files only: the one place where text goes in unescaped, beside the figures' JSON.
-        style=Markup(source("report.css")),
-        scripts=[Markup(script) for script in scripts],
-    )
+    try:
+        return environment.get_template(OWN if template else "report.html.j2").render(
+            report=report,
+            checks=[check for check in FINDINGS.values() if check.name != "healthy"],
+            severities=SEVERITIES,
+            policy=policy(scripts),
+            bibtex=bibtex(report.papers),
+            # Our own files only: the one place where text goes in unescaped, beside the figures' JSON.
+            style=Markup(source("report.css")),
+            scripts=[Markup(script) for script in scripts],
+        )
+    except TemplateError as error:
+        if not template:
+            raise
+        line = f" (line {error.lineno})" if isinstance(error, TemplateSyntaxError) else ""
+        raise BadTemplate(f"expected a Jinja2 template; got: {plain(error.message)}{line}") from None
 
 
 def source(name: str) -> str:

@@ -9,6 +9,8 @@ from depthscope.store import DepthscopeError, Store
 
 from .build import Progress, build, ignore
 from .render import render
+from .rolled_up import rolled_up
+from .wishes import Wishes
 
 __all__ = ["NotWritable", "write_report"]
 
@@ -17,20 +19,25 @@ class NotWritable(DepthscopeError):
     """The file cannot be written there."""
 
 
-def write_report(store: Store, runs: Sequence[str], output: Path, progress: Progress = ignore) -> None:
-    """Write the report on `runs` to `output`. Raises NotWritable, and what the store raises; writes nothing then.
+def write_report(
+    store: Store, runs: Sequence[str], output: Path, progress: Progress = ignore, wishes: Wishes | None = None
+) -> None:
+    """Write the report on `runs` to `output`, as JSON where it ends in .json, else as HTML.
 
-    `progress` is told how many figures are done, of how many.
+    Raises NotWritable, BadTemplate, and what the store raises; writes nothing then. `progress` is told how many figures
+    are done, of how many.
     """
+    wishes = wishes or Wishes()
     if output.is_dir():
         raise NotWritable(f"expected a file name; got the folder {output}; try -o {output / 'report.html'}")
     if not output.absolute().parent.is_dir():
         raise NotWritable(
             f"expected a file in an existing folder; there is no {output.absolute().parent}; make it first"
         )
-    html = render(build(store, runs, progress))
+    report = build(store, runs, progress, wishes)
+    text = rolled_up(report) if output.suffix.lower() == ".json" else render(report, wishes.template)
     try:
-        replace(output, html.encode("utf-8"))
+        replace(output, text.encode("utf-8"))
     except OSError as error:
         raise NotWritable(f"cannot write {output}: {error.strerror}; choose another place with -o") from None
 

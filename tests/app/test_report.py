@@ -35,7 +35,7 @@ def html(report) -> str:
 @pytest.fixture
 def built(report, monkeypatch):
     """Writing alone is tested: the report is built already."""
-    monkeypatch.setattr("depthscope.app.report.write.build", lambda store, runs, progress: report)
+    monkeypatch.setattr("depthscope.app.report.write.build", lambda store, runs, progress, wishes: report)
 
 
 class Page(HTMLParser):
@@ -71,8 +71,18 @@ def test_the_same_store_gives_the_same_bytes(five, html, tmp_path):
 
 def test_findings_come_first_and_every_section_is_there(html):
     page = Page(html)
-    found = [attributes["id"] for attributes in page.of("section")]
-    assert found == ["findings", "loss", "comparison", "profiles", "heatmaps", "massive", "settings", "definitions"]
+    found = [str(attributes["id"]) for attributes in page.of("section")]
+    assert found == [
+        "findings",
+        "loss",
+        "comparison",
+        "profiles",
+        "heatmaps",
+        "massive",
+        "settings",
+        "definitions",
+        "papers",
+    ]
     links = [(attributes["href"] or "")[1:] for attributes in page.of("a")]
     assert set(links) == set(found)
 

@@ -139,3 +139,15 @@ def test_every_threshold_has_a_reason():
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Thresholds")
     for field, reason in zip(body[1::2], body[2::2], strict=True):
         assert isinstance(field, ast.AnnAssign) and isinstance(reason, ast.Expr), ast.dump(field)
+
+
+def test_the_same_store_always_says_the_same(tmp_path):
+    """DuckDB works in parallel: without an order of every answer, ties would be told one way or the other."""
+    from synthetic import make_store
+
+    from depthscope.app.findings import diagnose_runs
+
+    store = make_store(tmp_path / "store", 5, layers=6, steps=12)
+    runs = list(store.runs()["run"])
+    first = diagnose_runs(store, runs)
+    assert all(diagnose_runs(store, runs) == first for _ in range(4))
