@@ -250,21 +250,39 @@ def diagnose(
 @app.command()
 def report(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.html", help="The file to write; replaced if there.")
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="File to write, .html or .json (the same for programs)."),
     ],
     store: StoreArgument = None,
     option: StoreOption = None,
     run: RunOption = None,
+    section: Annotated[
+        list[str] | None, typer.Option("--section", metavar="NAME", help="Only this section; may be repeated.")
+    ] = None,
+    notes: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Your own notes, in Markdown.")] = None,
+    template: Annotated[
+        Path | None, typer.Option(metavar="FILE.j2", help="Your own Jinja2 template; may extend 'report.html.j2'.")
+    ] = None,
+    thresholds: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Thresholds of the findings; as in diagnose.")
+    ] = None,
 ) -> None:
     """Write one self-contained HTML file: findings, figures with their data, definitions. It needs no network."""
     require("app", "the report")
     from .commands.output import progress_bar
-    from .report import write_report
+    from .findings import THRESHOLDS, read_thresholds
+    from .report import SECTIONS, Wishes, read_text, write_report
 
+    wishes = Wishes(
+        sections=tuple(section or SECTIONS),
+        notes=read_text(notes) if notes else "",
+        template=read_text(template) if template else "",
+        limits=read_thresholds(thresholds) if thresholds else THRESHOLDS,
+    )
     found = find_store(store, option)
     chosen = chosen_runs(found, run)
     with progress_bar("Drawing") as progress:
-        write_report(found, chosen, output, progress)
+        write_report(found, chosen, output, progress, wishes)
     typer.echo(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB).", err=True)
 
 
