@@ -35,14 +35,16 @@ def preflight_strategies(
     heads: int | None = None,
     norm: str = "rms",
     embedding_std: float = 0.02,
-    tokens: int = 64,
+    tokens: int | None = None,
     seed: int = 0,
 ) -> Iterator[Preflight]:
     """One record a strategy, in their order, each as soon as it is known; random bytes are the text.
 
-    `heads`: one for 64 features where not given. Raises DepthscopeError for an unknown strategy or impossible shape.
+    `heads`: one for 64 features where not given. `tokens`: the fewer features, the more, from 32 to 256.
+    Raises DepthscopeError for an unknown strategy or impossible shape.
     """
     strategies = [find_strategy(name) for name in names]
+    tokens = tokens or min(256, max(32, 2**15 // max(1, width)))
     shape = Shape(layers, width, heads or max(1, width // 64), VOCAB, norm, embedding_std, tokens)
     check_shape(shape)
     return _each(strategies, shape, seed)

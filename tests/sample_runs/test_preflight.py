@@ -20,7 +20,9 @@ LAYERS, WIDTH = 4, 32
 
 @pytest.fixture(scope="module")
 def checks() -> dict[str, Preflight]:
-    return {check.name: check for check in preflight_strategies(list(STRATEGIES), layers=LAYERS, width=WIDTH)}
+    return {
+        check.name: check for check in preflight_strategies(list(STRATEGIES), layers=LAYERS, width=WIDTH, tokens=64)
+    }
 
 
 def plain_pass(name: str) -> tuple[nn.Module, list[Tensor], float]:
@@ -72,7 +74,7 @@ def test_theory_stands_beside_what_is_measured() -> None:
     names = ["pre", "post", "peri", "mix", "lns", "deepnorm", "keel", "pre-scaled", "pre-rms"]
     for check in preflight_strategies(names, layers=16, width=128):
         for layer in check.layers[8:]:
-            assert layer.theory == pytest.approx(layer.mean_square, rel=0.25), (check.name, layer.layer)
+            assert layer.theory == pytest.approx(layer.mean_square, rel=0.35), (check.name, layer.layer)
 
 
 def test_gradients_of_post_lean_deep_and_of_pre_early() -> None:
@@ -155,7 +157,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_own_model_has_the_same_numbers(mine: str) -> None:
     check = preflight_model(f"{mine}:pre")
-    (reference,) = preflight_strategies(["pre"], layers=4, width=32)
+    (reference,) = preflight_strategies(["pre"], layers=4, width=32, tokens=64)
     for own, other in zip(check.layers, reference.layers, strict=True):
         assert own.mean_square == pytest.approx(other.mean_square, rel=1e-4)  # the same 64 inputs
         assert own.attn_absorbed == pytest.approx(other.attn_absorbed, abs=0.01)
