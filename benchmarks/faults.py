@@ -155,7 +155,7 @@ def ingester_killed(root: Path, kills: int, chance: random.Random) -> Outcome:
             ingester.stdout.readline()
             ingester.stdin.write("\n")
             ingester.stdin.flush()
-            time.sleep(chance.uniform(0, 0.15))
+            time.sleep(chance.uniform(0, 0.8))
             ingester.send_signal(signal.SIGKILL)
             survived += bool(ingester.stdout.read())
         outcome.look(root, acknowledged)

@@ -247,14 +247,14 @@ class RunWriter:
         }
 
     def _recovered(self) -> None:
-        if self._failing_since is None:
+        if self._failing_since is None and not self._refused:
             return
         steps = sorted(self._thinned)
         thinned = f", thinned out between steps {steps[0]} and {steps[-1]}" if steps else ""
-        self._report(
-            f"the store could not be written from {self._failing_since:%H:%M:%S} UTC on; "
-            f"{self._refused} records lost{thinned}"
+        since = (
+            f"could not be written from {self._failing_since:%H:%M:%S} UTC on" if self._failing_since else "was slow"
         )
+        self._report(f"the store {since}; {self._refused} records lost{thinned}")
         self._failing_since, self._refused, self._thinned = None, 0, set()
 
     def _report(self, message: str) -> None:
