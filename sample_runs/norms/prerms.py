@@ -17,6 +17,7 @@ Source: Jiang et al. 2023, "Pre-RMSNorm and Pre-CRMSNorm Transformers", arXiv 23
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
@@ -55,7 +56,7 @@ class RMSNorm(nn.Module):
 
     def normalized(self, x_BTD: Tensor) -> Tensor:
         """`[B, T, D]`, before gain and bias."""
-        return x_BTD * (x_BTD.square().mean(-1, keepdim=True) + self.eps).rsqrt()
+        return F.rms_norm(x_BTD, x_BTD.shape[-1:], eps=self.eps)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         y_BTD = self.weight * self.normalized(x_BTD)
@@ -96,7 +97,8 @@ def _strategy(name: str, title: str, norm: type[RMSNorm], drop: bool) -> Strateg
         block=block,
         enter=lambda place: Centre(-1, drop),
         leave=lambda place: norm(place.width),
-        note="The same function, loss and gradients as pre with norm='layer'; norm='rms' changes nothing here.",
+        note="The same function, loss and gradients as pre with norm='layer'; norm='rms' changes nothing here. PyTorch "
+        "pickles such parametrized models through their state_dict only.",
     )
 
 
