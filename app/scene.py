@@ -67,6 +67,10 @@ class Scene:
         """What the diagnoses say of the runs on screen, worst first: `findings_frame`."""
         return self._frame("findings", self.view.keep(["runs"]))
 
+    def known_findings(self) -> pd.DataFrame:
+        """The findings that were fetched last, without waiting for any; empty before the first time."""
+        return _last().get(("findings", self.view.keep(["runs"])), pd.DataFrame(columns=["run", "severity"]))
+
     def places(self, view: View) -> pd.DataFrame:
         """Channels and tokens of the largest activations of the focus run: `places_query`."""
         return self._frame("places", view.keep(["runs", "run", "stack", "phase"]))

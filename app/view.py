@@ -32,6 +32,10 @@ class View:
     x: str = "step"
     scale: str = "auto"
     """Axis of the values: 'log', 'linear', or 'auto': log where they span more than 1.5 decades."""
+    search: str = ""
+    """Words that the listed runs must have in their name, strategy, group or tags."""
+    baseline: str = ""
+    """The run that others are compared with; empty: the first of `runs`."""
     depth: str = "layer"
     """Axis of the depth profile: 'layer', or 'relative' to each run's own depth."""
 
@@ -95,6 +99,8 @@ def _numbers(_name: str, values: list[str]) -> tuple[int, ...]:
 _READERS = {
     "runs": _names,
     "run": _text,
+    "baseline": _text,
+    "search": _text,
     "metric": _text,
     "site": _text,
     "stack": _text,

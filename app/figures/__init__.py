@@ -12,6 +12,7 @@ from .layer_step import LAYER_STEP
 from .loss import LOSS
 from .massive import MASSIVE
 from .record import AnyFigure, AnyTable, Drawn, Figure, Table
+from .seed_groups import SEED_GROUPS
 from .strategy_profiles import STRATEGY_PROFILES
 from .summary import SUMMARY
 
@@ -19,7 +20,7 @@ __all__ = ["FIGURES", "TABLES", "AnyFigure", "AnyTable", "Drawn", "Figure", "Tab
 
 FIGURES: dict[str, AnyFigure] = {
     figure.name: figure
-    for figure in (LOSS, STRATEGY_PROFILES, DEPTH_PROFILE, LAYER_STEP, LAYER_SERIES, MASSIVE, INIT_THEORY)
+    for figure in (LOSS, STRATEGY_PROFILES, DEPTH_PROFILE, LAYER_STEP, LAYER_SERIES, MASSIVE, INIT_THEORY, SEED_GROUPS)
 }
 
 TABLES: dict[str, AnyTable] = {table.name: table for table in (SUMMARY,)}

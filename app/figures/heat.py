@@ -14,7 +14,11 @@ from ..theme import NONFINITE, Theme
 from .axes import layer_axis
 from .blank import blank_figure
 
-__all__ = ["Heat", "heat_alt", "heat_figure", "heat_table"]
+__all__ = ["Heat", "add_targets", "heat_alt", "heat_figure", "heat_table"]
+
+
+TARGETS = 3000
+"""Clickable places of a heatmap at most: each is an element of the page."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Heat:
     """Value at the bottom of the colour range."""
     high: float = 1.0
     nonfinite: int = 0
+    steps: tuple[int, ...] = ()
+    """The optimizer step of each `x`."""
     marked_x: float | None = None
     """Where the reader stands in time, in units of `x`."""
     marked_layers: tuple[int, ...] = ()
@@ -146,6 +152,27 @@ def _marks(info: Heat, theme: Theme) -> list[dict[str, object]]:
     for layer in info.marked_layers:
         marks.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": layer, "y1": layer, "line": line})
     return marks
+
+
+def add_targets(figure: go.Figure, info: Heat) -> None:
+    """Invisible squares over the cells: Plotly's heatmaps cannot be clicked, points can. customdata: step, layer."""
+    stride = max(1, -(-len(info.steps) * len(info.layers) // TARGETS))
+    columns = range(len(info.steps) - 1, -1, -stride)
+    places = [(info.x[n], layer, info.steps[n]) for n in columns for layer in info.layers]
+    x, layers, steps = (np.asarray(part) for part in zip(*places, strict=True))
+    figure.add_trace(
+        go.Scatter(
+            x=x.astype(np.float64),
+            y=layers.astype(np.int32),
+            customdata=np.stack([steps, layers], axis=1).astype(np.int64),
+            mode="markers",
+            marker={"symbol": "square", "size": 12, "opacity": 0},
+            selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+            hoverinfo="none",
+            name="",
+        )
+    )
 
 
 def heat_table(info: Heat) -> pd.DataFrame:

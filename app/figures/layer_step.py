@@ -70,6 +70,7 @@ def layer_step_info(frame: pd.DataFrame, view: View) -> Heat:
         low=low,
         high=high,
         nonfinite=nonfinite,
+        steps=tuple(int(step) for step in frame.groupby("x")["step"].max()),
         marked_x=_marked(frame, view.step, axis.divisor),
         marked_layers=view.layers,
         note=joined(measured(batch(frame)), _note(nonfinite, int(frame["nonfinite"].sum()), outside, hidden)),

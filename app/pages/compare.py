@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ..baseline import baseline_view, configuration_view
 from ..chart import chart
 from ..controls import step_control
 from ..figures import FIGURES, TABLES, comparison_caveats
@@ -19,11 +20,14 @@ def compare(scene: Scene) -> View:
     if caveats:
         st.warning("  \n".join(caveats), icon=":material/balance:")
     summary = TABLES["summary"]
-    chart(scene, FIGURES["loss"], scene.view)
+    repeated = scene.shown["strategy"].duplicated().any()  # several seeds of one strategy
+    chart(scene, FIGURES["seed_groups" if repeated else "loss"], scene.view)
     with st.columns([2, 3])[0]:
         view = step_control(scene, scene.view, scene.view.runs)
     chart(scene, FIGURES["strategy_profiles"], view)
     summary_view(scene, summary, view)
+    view = baseline_view(scene, view)
+    configuration_view(scene.shown)
     return view
 
 

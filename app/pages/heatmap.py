@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ..chart import chart
+from ..chart import chart, clickable_heat
 from ..controls import metric_controls, metric_heading, step_control
 from ..definitions import definition
 from ..figures import FIGURES
 from ..scene import Scene
 from ..text import labels
+from ..url import WIDGET
 from ..view import View
 from ..widgets import pick, remember
 from .page import Page
@@ -35,13 +36,19 @@ def heatmap(scene: Scene) -> View:
     with right:
         view = step_control(scene, view, (run,))
     with heat:
-        chart(scene, FIGURES["layer_step"], view, title=metric_heading(scene, view))
+        clickable_heat(scene, FIGURES["layer_step"], view, metric_heading(scene, view), _clicked)
+        st.caption("Click a cell to see its layer over time and the whole depth at its step.")
     with left:
         chart(scene, FIGURES["layer_series"], view)
     with right:
         at = replace(view, runs=(run,), phase="train" if view.phase == "auto" else view.phase, depth="layer")
         chart(scene, FIGURES["depth_profile"], at, title="Depth at the chosen step")
     return replace(view, run="" if run == view.runs[0] else run)
+
+
+def _clicked(step: int, layer: int, newest: bool) -> None:
+    st.session_state[f"{WIDGET}step"] = None if newest else step
+    st.session_state[f"{WIDGET}layers"] = [layer]
 
 
 def _layers(scene: Scene, view: View) -> View:

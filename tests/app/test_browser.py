@@ -109,6 +109,21 @@ def test_the_view_goes_with_the_reader_from_page_to_page_and_back(page, dashboar
     healthy(page)
 
 
+def test_a_click_on_the_heatmap_sets_layer_and_step(page, dashboard):
+    opened(page, f"{dashboard}/heatmap?run=pre-0&phase=train", 3)
+    page.evaluate(f"{PLOTS}[0].scrollIntoView({{block: 'center'}})")
+    spot = page.evaluate(
+        f"(g => {{ const r = g.getBoundingClientRect(), l = g._fullLayout;"
+        f" return [r.x + l._size.l + l.xaxis.d2p(40), r.y + l._size.t + l.yaxis.d2p(3)] }})({PLOTS}[0])"
+    )
+    page.mouse.move(*spot)
+    page.mouse.click(*spot)
+    page.wait_for_url("**/heatmap?*layers=3&step=40*", timeout=SLOW)
+    until(page, f"{PLOTS}.length === 3 && {PLOTS}[1].layout && {PLOTS}[1].data.some(t => t.name === 'layer 3')")
+    rest(page)
+    healthy(page)
+
+
 def test_hostile_names_are_inert(page, serve, hostile):
     url = serve(hostile)
     page.on("dialog", lambda dialog: pytest.fail(f"a name was executed: {dialog.message}"))

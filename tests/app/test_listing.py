@@ -2,7 +2,7 @@ import math
 
 import pandas as pd
 
-from depthscope.app.listing import coloured, listing
+from depthscope.app.listing import coloured, found, listing
 from depthscope.app.scene import revision
 from depthscope.app.sidebar import newest_runs
 
@@ -20,6 +20,8 @@ RUNS = pd.DataFrame(
         "nonfinite": [0, 7],
         "tokens": [4096, None],
         "seed": [None, None],
+        "group_name": ["sweep", None],
+        "tags": [["a", "<i>\u202e"], None],
         "started_at": pd.to_datetime(["2026-01-01", "2026-01-02"]),
     }
 )
@@ -31,6 +33,21 @@ def test_newest_first_with_names_made_safe():
     assert list(table["Strategy"]) == ["unknown", "pre"]
     assert list(table["State"]) == ["failed", "finished"]
     assert "Seed" not in table  # nothing in it
+
+
+def test_verdicts_losses_groups_and_tags_are_shown():
+    table = listing(RUNS, {"old": "critical"}, {"old": (2.0, 1.5)})
+    assert table["Verdict"][1] == "⛔ critical" and pd.isna(table["Verdict"][0])
+    assert table["Loss"][1] == [2.0, 1.5] and table["Loss"][0] is None
+    assert table["Group"][1] == "sweep" and table["Tags"][1] == ["a", "<i>�"]
+    assert "Verdict" not in listing(RUNS)
+
+
+def test_a_search_meets_names_strategies_groups_and_tags():
+    for words in ("", "OLD", "pre sweep", "<i>"):
+        assert "old" in set(found(RUNS, words)["run"])
+    assert found(RUNS, "old nothing").empty
+    assert list(found(RUNS, "new")["run"]) == ["<b>\u202enew"]
 
 
 def test_progress_is_known_where_the_config_tells_the_length():

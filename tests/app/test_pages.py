@@ -129,6 +129,27 @@ def test_depth_may_be_relative_and_is_in_the_url(five, app):
     assert query(test)["depth"] == ["relative"]
 
 
+def test_the_runs_page_judges_draws_and_searches(five, app):
+    test = app(five.path, "runs", search="LNS")
+    assert not test.exception
+    table = test.dataframe[0].value
+    assert list(table["Run"]) == ["lns-0"] and list(table["Verdict"]) == ["⛔ critical"]
+    assert list(table["Group"]) == ["synthetic"] and len(table["Loss"][0]) >= 60
+    assert query(test)["search"] == ["LNS"]
+
+
+def test_seeds_of_a_strategy_are_grouped_and_compared_with_a_baseline(tmp_path, app):
+    runs = [SyntheticRun("a", "pre"), SyntheticRun("b", "pre"), SyntheticRun("c", "post")]
+    test = app(make_store(tmp_path / "store", runs, layers=2, steps=3).path, "compare", baseline="b")
+    assert not test.exception
+    names = [trace.get("name") for trace in json.loads(charts(test)[0].spec)["data"]]
+    assert "pre: mean of n = 2" in names
+    differences, settings = test.dataframe[-2].value, test.dataframe[-1].value
+    assert set(differences["Run"]) == {"a", "c"}
+    assert "seed" in set(settings["Setting"]) and "lr" not in set(settings["Setting"])
+    assert query(test)["baseline"] == ["b"]
+
+
 def test_play_moves_the_step(five, app):
     test = app(five.path, "depth")
     test.toggle[0].set_value(True).run()

@@ -11,6 +11,8 @@ FULL = View(
     step=0,
     x="tokens",
     scale="log",
+    baseline="a b",
+    search="pre seed",
     depth="relative",
 )
 
