@@ -89,15 +89,15 @@ class MassiveTop:
                     yield Massive(step, phase, stack, layer, rank + 1, value, median, count, sequence, token, channel)
 
 
-def add_top(row: TopRow, tokens: Tokens) -> None:
+def add_top(top_RF: Tensor, count: Tensor, sequences: Tensor, tokens: Tokens) -> None:
     """Keep the three largest of what is there and what `tokens` has; sequences count on over micro-batches."""
-    found_RF, count = top_activations(tokens)
-    found_RF = found_RF.to(row.top_RF.dtype)
-    found_RF[:, 2] += row.sequences
-    both_F = torch.cat([row.top_RF, found_RF])
-    row.top_RF.copy_(both_F[both_F[:, 0].topk(RANKS).indices])
-    row.count.add_(count)
-    row.sequences.add_(tokens.x_BTD.shape[0])
+    found_RF, found = top_activations(tokens)
+    found_RF = found_RF.to(top_RF.dtype)
+    found_RF[:, 2] += sequences
+    both_F = torch.cat([top_RF, found_RF])
+    top_RF.copy_(both_F[both_F[:, 0].topk(RANKS).indices])
+    count.add_(found)
+    sequences.add_(tokens.x_BTD.shape[0])
 
 
 def top_activations(tokens: Tokens) -> tuple[Tensor, Tensor]:
@@ -122,9 +122,9 @@ def top_activations(tokens: Tokens) -> tuple[Tensor, Tensor]:
 
 
 def sequence_medians(tokens: Tokens, elements: int = 16_384) -> Tensor:
-    """`[B]` medians of |x| over each sequence, from at most `elements` entries a sequence."""
+    """`[B]` medians of |x| over each sequence, from about `elements` entries in all, at least 1,024 a sequence."""
     sequences, length, width = tokens.x_BTD.shape
-    index_E = spread(length * width, elements, tokens.x_ND.device)
+    index_E = spread(length * width, max(1_024, elements // sequences), tokens.x_ND.device)
     sample_BE = tokens.x_ND.reshape(sequences, -1)[:, index_E].abs()
     valid_BE = tokens.valid_N.reshape(sequences, length)[:, index_E // width]
     return torch.where(valid_BE, sample_BE, torch.nan).nanmedian(dim=1).values

@@ -17,6 +17,7 @@ from depthscope.store import Massive
 
 from .accumulate import Accumulator
 from .batch import Mask, count_tokens
+from .engine import Engine
 from .gradtap import hear, tap
 from .massive import MassiveTop, TopRow, add_top
 from .metrics import Gradients, Of, Pair, Tokens
@@ -65,6 +66,7 @@ class Recorder:
         self.unseen = True  # no eager hook has seen a forward start: tokens are counted inside the graph
         self.real_BT: Tensor | None = None
         self.restarts: list[Callable[[], None]] = []  # what counts the calls of blocks that run several times
+        self._engine = Engine(failed)
         self._heard = WeakTensorKeyDictionary()
         self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._failed = failed
@@ -123,7 +125,7 @@ class Recorder:
         entered, block.entered = block.entered, None
         if self.active and entered is not None and entered.shape == stream.shape:
             with torch.no_grad():
-                self.pairs.add(block.pair_2K, Pair(entered, stream.detach() - entered, self.real_BT))
+                self._engine(self._fold_change, block.pair_2K, entered, stream.detach(), self.real_BT)
         return self.see(block.leaves, stream, None)
 
     def see(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> Tensor | None:
@@ -156,13 +158,35 @@ class Recorder:
         return True
 
     def _pool(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
-        tokens = Tokens(x, self.real_BT)
-        self.activations.add(slot.activations_2K, tokens)
-        if slot.top is not None:
-            add_top(slot.top, tokens)
+        x, real_BT, top = x.detach(), self.real_BT, slot.top
+        if top is None:
+            self._engine(self._fold_branch, slot.activations_2K, x, real_BT)
+        else:
+            self._engine(self._fold_stream, slot.activations_2K, top.top_RF, top.count, top.sequences, x, real_BT)
         entered = None if block is None else block.entered
         if slot.pair_2K is not None and entered is not None and entered.shape == x.shape:
-            self.pairs.add(slot.pair_2K, Pair(entered, x, self.real_BT))
+            self._engine(self._fold_pair, slot.pair_2K, entered, x, real_BT)
+
+    # folds: what the engine may compile; they read tensors and write into rows, nothing else
+
+    def _fold_branch(self, row_2K: Tensor, x: Tensor, real_BT: Tensor | None) -> None:
+        self.activations.add(row_2K, Tokens(x, real_BT))
+
+    def _fold_stream(
+        self, row_2K: Tensor, top_RF: Tensor, count: Tensor, sequences: Tensor, x: Tensor, real_BT: Tensor | None
+    ) -> None:
+        tokens = Tokens(x, real_BT)
+        self.activations.add(row_2K, tokens)
+        add_top(top_RF, count, sequences, tokens)
+
+    def _fold_pair(self, row_2K: Tensor, entered: Tensor, delta: Tensor, real_BT: Tensor | None) -> None:
+        self.pairs.add(row_2K, Pair(entered, delta, real_BT))
+
+    def _fold_change(self, row_2K: Tensor, entered: Tensor, left: Tensor, real_BT: Tensor | None) -> None:
+        self.pairs.add(row_2K, Pair(entered, left - entered, real_BT))
+
+    def _fold_gradient(self, row_2K: Tensor, grad: Tensor, real_BT: Tensor | None) -> None:
+        self.gradients.add(row_2K, Gradients(grad, real_BT))
 
     def _has_backward(self) -> bool:
         """A recorded training forward, or a checkpoint's recomputation: its graph is the one that gets gradients."""
@@ -173,10 +197,10 @@ class Recorder:
     def _pool_gradient(self, row_2K: Tensor, grad: Tensor, real_BT: Tensor | None) -> None:
         with torch.no_grad():
             if torch.compiler.is_compiling():
-                self.gradients.add(row_2K, Gradients(grad, real_BT))
+                self._fold_gradient(row_2K, grad, real_BT)
                 return
             try:
-                self.gradients.add(row_2K, Gradients(grad, real_BT))
+                self._engine(self._fold_gradient, row_2K, grad, real_BT)
             except Exception as error:
                 self._failed("activation gradients", error)
 

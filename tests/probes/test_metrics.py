@@ -139,8 +139,8 @@ def test_massive_top_three_are_exact_and_survive_micro_batches():
     expected = flat.topk(3)
     top = MassiveTop([("main", 1, "resid_post")], torch.device("cpu"))
     row = top.row(("main", 1, "resid_post"))
-    add_top(row, Tokens(x_BTD[:1]))
-    add_top(row, Tokens(x_BTD[1:]))
+    for part_BTD in (x_BTD[:1], x_BTD[1:]):
+        add_top(row.top_RF, row.count, row.sequences, Tokens(part_BTD))
     found = list(top.read(top.take().tolist(), 5, "train"))
     assert [m.value for m in found] == pytest.approx(expected.values.tolist())
     where = [(m.sequence * 9 + m.token) * 32 + m.channel for m in found]
@@ -152,7 +152,7 @@ def test_sequence_medians_see_every_channel_of_a_long_sequence():
     x_BTD = sample((2, 4096, 64), seed=9)
     x_BTD[1] *= 7
     expected = x_BTD.abs().reshape(2, -1).median(dim=1).values
-    assert sequence_medians(Tokens(x_BTD)).tolist() == pytest.approx(expected.tolist(), rel=0.02)
+    assert sequence_medians(Tokens(x_BTD)).tolist() == pytest.approx(expected.tolist(), rel=0.03)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

@@ -1,0 +1,49 @@
+"""Run reductions as plain operations until that has cost what compiling them costs, then compiled.
+
+On a CPU one fused pass is many times faster than a chain of separate operations, and compiling it takes some twenty
+seconds: a short run is over before that pays, a long one gains from the first minutes on. Switching when both have cost
+the same is never worse than twice the better choice (the ski rental rule).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+__all__ = ["Engine"]
+
+COMPILING_COSTS_S = 30.0
+
+Fold = Callable[..., Any]
+
+
+class Engine:
+    """Calls folds (pure functions of tensors), and swaps their compiled versions in when it is time."""
+
+    def __init__(self, failed: Callable[[str, Exception], None], patience_s: float = COMPILING_COSTS_S) -> None:
+        self._failed, self._patience_s = failed, patience_s
+        self._spent_s = 0.0
+        self._compiled: dict[Fold, Fold] = {}
+
+    def __call__(self, fold: Fold, *tensors: Any) -> Any:
+        """`fold(*tensors)`; inside somebody's compiled graph it becomes part of that graph."""
+        if torch.compiler.is_compiling():
+            return fold(*tensors)
+        if self._spent_s >= self._patience_s:
+            return self._fused(fold, *tensors)
+        start = time.perf_counter()
+        result = fold(*tensors)
+        self._spent_s += time.perf_counter() - start
+        return result
+
+    def _fused(self, fold: Fold, *tensors: Any) -> Any:
+        compiled = self._compiled.get(fold)
+        if compiled is None:
+            compiled = self._compiled[fold] = torch.compile(fold, fullgraph=True)
+        try:
+            return compiled(*tensors)
+        except Exception as error:  # no compiler on this machine, or one that cannot
+            self._patience_s = float("inf")
+            self._failed("compiling the statistics (plain operations go on)", error)
+            return fold(*tensors)
