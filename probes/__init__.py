@@ -2,7 +2,8 @@
 
 from .metrics import METRICS
 from .probe import Probe
+from .runner import run_script
 from .sites import Sites
 from .watch import watch
 
-__all__ = ["METRICS", "Probe", "Sites", "watch"]
+__all__ = ["METRICS", "Probe", "Sites", "run_script", "watch"]

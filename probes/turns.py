@@ -1,6 +1,6 @@
 """A block that runs several times in a forward: each of its calls is a layer, and has hooks of its own.
 
-Every hooked place counts its own calls, once a layer. What a checkpoint runs without gradients (reentrant) it runs again
+Every hooked place counts its own calls. What a checkpoint runs without gradients (reentrant) it runs again
 in the backward, the last call first: those calls are remembered and taken up again in that order. The counters are
 plain integers: a graph of the whole model unrolls them, and where only the shared block itself is compiled it has a
 graph for each call.

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from depthscope.store import DepthscopeError, Metric, RunInfo, open_run
+from depthscope.store import DepthscopeError, Event, Metric, RunInfo, open_run
 
 from .batch import Mask, as_arguments, default_mask
 from .distributed import open_once, world
 from .metrics import METRICS
 from .probe import Probe, is_watched
+from .resume import tokens_before
 from .schedule import Schedule, schedule
 from .sites import find_sites
 
@@ -77,6 +78,8 @@ def watch(
     )
     writer = open_once(info, lambda info: open_run(store, info, resume=resume, from_step=start_step))
     writer.write(*(Metric(m.name, m.unit, m.title, m.formula, m.source, m.reduction) for m in METRICS.values()))
+    if resume and writer.from_step:
+        writer.write(Event(writer.from_step, "resume", f"goes on at step {writer.from_step}"))
     probe = Probe(
         model,
         writer,
@@ -86,6 +89,7 @@ def watch(
         mask=mask or default_mask,
         probe_batch=probe_batch,
         labelled=strategy is not None,
+        tokens=tokens_before(store, writer.run, writer.from_step) if resume else 0,
     )
     if example_inputs is not None:
         probe.attach(*as_arguments(example_inputs))
