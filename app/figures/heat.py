@@ -61,13 +61,24 @@ def heat_figure(info: Heat, theme: Theme) -> go.Figure:
         template=theme.template,
         height=460,
         margin={"t": 12},
-        xaxis={"title": {"text": safe(info.x_title, 80)}, "showgrid": False},
-        yaxis={"title": {"text": "Layer"}, "showgrid": False, **layer_axis(info.layers[-1])},
+        xaxis={"title": {"text": safe(info.x_title, 80)}, "showgrid": False, "range": _edges(info.x)},
+        yaxis={
+            "title": {"text": "Layer"},
+            "showgrid": False,
+            "range": [info.layers[0] - 0.5, info.layers[-1] + 0.5],
+            **layer_axis(info.layers[-1]),
+        },
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
         showlegend=False,
         shapes=_marks(info, theme),
     )
     return figure
+
+
+def _edges(x: tuple[float, ...]) -> list[float]:
+    """The outer edges of the cells: Plotly would leave room for the markers that lie on them."""
+    first, last = (x[1] - x[0], x[-1] - x[-2]) if len(x) > 1 else (1.0, 1.0)
+    return [x[0] - first / 2, x[-1] + last / 2]
 
 
 def _heatmap(info: Heat, cells: np.ndarray) -> go.Heatmap:

@@ -57,8 +57,8 @@ LAWS: Mapping[str, tuple[str, Callable[[Values, Values], Values]]] = {
     "post": ("1 at every depth", _ones),
     "deepnorm": ("1 at every depth", _ones),
     "peri": ("layer 0 + 2 a block", _peri),
-    "pre": ("straight line, slope fitted", _straight),
-    "lns": ("harmonic numbers, scale fitted", _harmonic),
+    "pre": ("straight line, fitted", _straight),
+    "lns": ("harmonic, fitted", _harmonic),
 }
 """Strategy -> words and values of its law, from the layers (0 first) and what was measured there."""
 

@@ -109,6 +109,19 @@ def test_the_view_goes_with_the_reader_from_page_to_page_and_back(page, dashboar
     healthy(page)
 
 
+def test_the_top_finding_leads_to_its_layer_and_step_and_the_link_shows_the_same(page, chromium, dashboard):
+    opened(page, dashboard, 2)
+    page.get_by_role("link", name="Evidence").first.click()
+    page.wait_for_url("**/heatmap?*run=lns-0*metric=nonfinite*step=60*", timeout=SLOW)
+    until(page, f"{PLOTS}.length === 3 && {PLOTS}[2].layout && {PLOTS}[2].data[0].name === 'lns-0'")
+    rest(page)
+    other = chromium.new_page()
+    opened(other, page.url, 3)
+    assert [title(other, n) for n in range(3)] == [title(page, n) for n in range(3)]
+    other.close()
+    healthy(page)
+
+
 def test_a_click_on_the_heatmap_sets_layer_and_step(page, dashboard):
     opened(page, f"{dashboard}/heatmap?run=pre-0&phase=train", 3)
     page.evaluate(f"{PLOTS}[0].scrollIntoView({{block: 'center'}})")
