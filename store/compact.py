@@ -1,12 +1,12 @@
 """Rewriting the database in order, which gives space back.
 
 Ingest appends rows as they arrive, so one stretch of a column holds values of one site and NULLs of the others, which
-DuckDB compresses badly; and deleted rows keep their space. The rewrite sorts by site first and begins a stretch with
-each site, so that a stretch of a column is either all values or all NULL: 3.7 bytes a value at 10 million values, where
-sorting by run first gave 5.1 (docs/store.md).
+DuckDB compresses badly; and deleted rows keep their space. The rewrite goes site by site and begins a stretch with
+each, so that a stretch of a column is either all values or all NULL (measured in docs/store.md).
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,15 @@ def _rewrite(layout: Layout, draft: Path, deadline: Deadline) -> None:
 
 
 def _copy_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    metrics = connection.execute("SELECT name, type FROM pragma_table_info('layer_stats')").fetchall()
-    for name, kind in metrics:
-        if name not in base_columns()["layer_stats"]:
-            connection.execute(f"ALTER TABLE fresh.layer_stats ADD COLUMN {quote(name)} {kind}")
+    described = connection.execute("SELECT name, type FROM pragma_table_info('layer_stats')").fetchall()
+    metrics = {name: kind for name, kind in described if name not in base_columns()["layer_stats"]}
+    for name, kind in metrics.items():
+        connection.execute(f"ALTER TABLE fresh.layer_stats ADD COLUMN {quote(name)} {kind}")
     for table in [*base_columns(), "high_water"]:
         columns = [row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", [table]).fetchall()]
         order = ", ".join(name for name in _ORDER if name in columns) or "ALL"
         names = ", ".join(quote(name) for name in columns)
-        for where, params in _groups(connection) if table == "layer_stats" else [("true", [])]:
+        for where, params in _groups(connection, list(metrics)) if table == "layer_stats" else [("true", [])]:
             rows = f"SELECT {names} FROM {table} WHERE {where} ORDER BY {order}"
             connection.execute(f"INSERT INTO fresh.{table} ({names}) {rows}", params)
         counts = f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM fresh.{table})"
@@ -98,11 +98,14 @@ def _copy_tables(connection: duckdb.DuckDBPyConnection) -> None:
             )
 
 
-def _groups(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, list[Any]]]:
-    """Conditions that part layer_stats by what is measured. DuckDB begins a new stretch for an INSERT of more than
-    122,880 rows, its largest one."""
+def _groups(connection: duckdb.DuckDBPyConnection, metrics: Sequence[str]) -> list[tuple[str, list[Any]]]:
+    """Conditions that part layer_stats by what is measured, those with the same metrics one after the other. DuckDB
+    begins a new stretch for an INSERT of more than 122,880 rows, its largest one; smaller groups share stretches."""
     keys = ("stack", "site", "phase")
-    groups = connection.execute(f"SELECT DISTINCT {', '.join(keys)} FROM layer_stats ORDER BY ALL").fetchall()
+    measured = ", ".join(f"count({quote(name)}) > 0" for name in metrics) or "true"
+    groups = connection.execute(
+        f"SELECT stack, site, phase FROM layer_stats GROUP BY ALL ORDER BY [{measured}] DESC, stack, site, phase"
+    ).fetchall()
     if len(groups) > _MOST_GROUPS:
         return [("true", [])]
     where = " AND ".join(f"{key} IS NOT DISTINCT FROM ?" for key in keys)

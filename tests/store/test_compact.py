@@ -1,5 +1,6 @@
 """Compaction: same rows, less space, nothing lost at any moment."""
 
+from itertools import groupby
 from pathlib import Path
 from unittest import mock
 
@@ -53,15 +54,20 @@ def test_a_compacted_store_goes_on(root: Path) -> None:
     assert open_store(root).layer_stats()["step"].tolist() == [0, 1, 0, 1]
 
 
-def test_rows_are_sorted_by_site(root: Path) -> None:
+def test_rows_lie_site_by_site_and_sorted(root: Path) -> None:
     synthetic.make_store(root, ["pre", "post"], 3, 5)
     compact(root)
     with duckdb.connect(str(root / "depthscope.duckdb"), read_only=True) as client:
-        keys = "stack, site, phase, run, layer, step"
-        assert (
-            client.execute(f"SELECT {keys} FROM layer_stats").fetchall()
-            == client.execute(f"SELECT {keys} FROM layer_stats ORDER BY {keys}").fetchall()
+        rows = client.execute("SELECT stack, site, phase, run, layer, step FROM layer_stats").fetchall()
+        measured = dict(
+            client.execute("SELECT site || phase, count(variance) > 0 FROM layer_stats GROUP BY 1").fetchall()
         )
+    groups = [(group, [row[3:] for row in found]) for group, found in groupby(rows, key=lambda row: row[:3])]
+    assert len(groups) == len({group for group, _ in groups}) > 5
+    for _, found in groups:
+        assert found == sorted(found, key=lambda row: (row[0], row[1] or 0, row[2]))
+    with_variance = [measured[site + phase] for (_, site, phase), _ in groups]
+    assert with_variance == sorted(with_variance, reverse=True), "those with the same metrics lie side by side"
 
 
 def test_a_failure_leaves_the_old_database(root: Path) -> None:
