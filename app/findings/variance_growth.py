@@ -88,7 +88,7 @@ def advice(law: str, strategy: str | None) -> str:
     if law == "flat":
         return NOTHING
     if law == "linear":
-        return "Expected of Pre-LN and Peri-LN. See whether deep blocks still turn the stream (Curse of depth)."
+        return "Expected where every block adds to the stream. See whether deep blocks still turn it (Curse of depth)."
     return (
         f"Deep blocks add little to so large a stream. Compare with {remedies(strategy)}, or scale the initialization "
         "of the output matrices by 1/sqrt(2L)."

@@ -33,6 +33,7 @@
   document.querySelectorAll("figure .scroll").forEach(function (scroll) {
     var button = document.createElement("button");
     button.type = "button";
+    button.className = "save";
     button.textContent = "Save these numbers as CSV";
     button.addEventListener("click", function () {
       var link = document.createElement("a");

@@ -9,6 +9,7 @@ ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 
 # arXiv number: key, first author, title. A paper that is not here is cited by its number alone.
 KNOWN = {
+    "1910.07467": ("zhang2019root", "Zhang, Biao", "Root Mean Square Layer Normalization"),
     "2002.04745": ("xiong2020layer", "Xiong, Ruibin", "On Layer Normalization in the Transformer Architecture"),
     "2203.15556": ("hoffmann2022training", "Hoffmann, Jordan", "Training Compute-Optimal Large Language Models"),
     "2312.16903": (
