@@ -6,7 +6,7 @@ from depthscope.store import DepthscopeError
 
 __all__ = ["MissingExtra", "require"]
 
-MODULES = {"train": ("torch",), "app": ("streamlit", "plotly", "jinja2")}
+MODULES = {"train": ("torch",), "app": ("streamlit", "plotly", "jinja2", "markdown_it")}
 
 
 class MissingExtra(DepthscopeError):
