@@ -73,11 +73,19 @@ def _row(standing: Standing) -> tuple[str, ...]:
         f"{mean(run.best_loss for run in runs):.4f}",
         str(len(runs)),
         str(standing.diverged),
-        f"{_mean([run.growth_slope for run in runs], '.3g')} {'/'.join(sorted({run.growth_law for run in runs}))}",
+        _growth(runs),
         _mean([run.gradient_skew for run in runs], ".2f"),
         _mean([run.kurtosis for run in runs], ".1f"),
         _mean([run.step_seconds and 1000 * run.step_seconds for run in runs], ".1f"),
     )
+
+
+def _growth(runs: Sequence[Result]) -> str:
+    """The mean slope of each law; slopes of different laws have different units and no common mean."""
+    laws = sorted({run.growth_law for run in runs if run.growth_slope is not None})
+    slopes = {law: [run.growth_slope for run in runs if run.growth_law == law] for law in laws}
+    count = {law: f" ({len(slopes[law])} of {len(runs)})" if len(laws) > 1 else "" for law in laws}
+    return ", ".join(f"{_mean(slopes[law], '.3g')} {law}{count[law]}" for law in laws)
 
 
 def _mean(values: Sequence[float | None], style: str) -> str:

@@ -108,6 +108,12 @@ def test_seeds_are_compared_in_pairs() -> None:
     assert "post minus pre, seed by seed: -0.1000, -0.1000 (n=2)" in printed(results, 12)
 
 
+def test_slopes_of_different_laws_are_not_averaged() -> None:
+    first, second = curve("pre", (2.2, 2.1, 2.3))[2:4]
+    text = printed([first, replace(second, growth_slope=0.2, growth_law="exponential")], 2)
+    assert "0.2 exponential (1 of 2), 1 linear (1 of 2)" in text
+
+
 def test_growth_laws() -> None:
     layers = range(1, 13)
     line = pd.Series([0.01, *(3.0 * n for n in layers if n > 1)], index=list(layers))
