@@ -75,12 +75,11 @@ def _told(findings: pd.DataFrame) -> str:
 
 
 def _row(scene: Scene, finding: Any) -> None:
-    badge, sentence, link = st.columns([0.9, 8, 1.1], gap="small", vertical_alignment="top")
+    sentence, link = st.columns([6, 1.2], gap="small", vertical_alignment="top")
     word, icon, colour = BADGES[finding.severity]
-    with badge:
-        st.badge(word, icon=icon, color=colour)
     with sentence:
-        st.markdown(f"**{markdown(finding.run, 40)}** · {markdown(finding.sentence, 600)}")
+        badge = f":{colour}-badge[{icon} {word}]"
+        st.markdown(f"{badge} {markdown(finding.run, 40)} · {markdown(finding.sentence, 600)}")
     with link:
         page, view = evidence_view(finding, scene.view)
         if page in scene.addresses:

@@ -166,21 +166,26 @@ def _marks(info: Heat, theme: Theme) -> list[dict[str, object]]:
 
 
 def add_targets(figure: go.Figure, info: Heat) -> None:
-    """Invisible squares over the cells: Plotly's heatmaps cannot be clicked, points can. customdata: step, layer."""
+    """Invisible squares over the cells: Plotly cannot select cells, but points. customdata: step, layer, value.
+
+    The squares answer to the pointer in place of the cells, which would otherwise take the click.
+    """
+    figure.update_traces(hoverinfo="skip", hovertemplate=None, selector={"type": "heatmap"})
     stride = max(1, -(-len(info.steps) * len(info.layers) // TARGETS))
     columns = range(len(info.steps) - 1, -1, -stride)
-    places = [(info.x[n], layer, info.steps[n]) for n in columns for layer in info.layers]
-    x, layers, steps = (np.asarray(part) for part in zip(*places, strict=True))
+    rows = list(zip(info.layers, info.values, strict=True))
+    places = [(info.x[n], layer, info.steps[n], row[n]) for n in columns for layer, row in rows if row[n] is not None]
+    x, layers, steps, values = (np.asarray(part, dtype=np.float64) for part in zip(*places, strict=True))
     figure.add_trace(
         go.Scatter(
-            x=x.astype(np.float64),
-            y=layers.astype(np.int32),
-            customdata=np.stack([steps, layers], axis=1).astype(np.int64),
+            x=x,
+            y=layers,
+            customdata=np.stack([steps, layers, values], axis=1),
             mode="markers",
             marker={"symbol": "square", "size": 12, "opacity": 0},
             selected={"marker": {"opacity": 0}},
             unselected={"marker": {"opacity": 0}},
-            hoverinfo="none",
+            hovertemplate="layer %{y}, %{x:,}<br><b>%{customdata[2]:.4g}</b>",
             name="",
         )
     )

@@ -43,7 +43,7 @@ def help_page(scene: Scene) -> View:
     st.subheader("The pages", anchor=False)
     for name, question in QUESTIONS.items():
         if name in scene.addresses:
-            place, words = st.columns([1, 4], vertical_alignment="center")
+            place, words = st.columns([3, 8], vertical_alignment="center")
             place.page_link(scene.addresses[name], query_params=to_params(scene.view))
             words.markdown(question)
     st.caption(LINKS)

@@ -102,7 +102,7 @@ def test_the_overview_leads_from_the_worst_finding_to_its_evidence(five, app):
     test = app(five.path, "overview")
     text = words(test)
     assert ":red-badge[" in text and text.index(":red-badge[") < text.index(":blue-badge[")
-    assert "**lns\\-0**" in text
+    assert "Critical] lns\\-0 · " in text
     links = [link.proto for link in test.get("page_link") if link.proto.label == "Evidence"]
     assert len(links) == 6
     asked = from_params(parse_qs(links[0].query_string))

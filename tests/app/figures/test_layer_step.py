@@ -62,11 +62,12 @@ def test_the_places_to_click_carry_step_and_layer_and_are_few():
     info = layer_step_info(FRAME, View(runs=("a",)))
     figure = heat_figure(info, LIGHT)
     add_targets(figure, info)
-    assert sorted(figure.data[-1].customdata.tolist()) == [[s, n] for s in (0, 10, 20) for n in (1, 2)]
+    places = sorted(figure.data[-1].customdata[:, :2].tolist())
+    assert places == [[0, 1], [0, 2], [10, 1], [10, 2], [20, 1]]  # none where nothing was measured
     wide = layer_step_info(heat_frame([(step, 1, 1.0) for step in range(2 * TARGETS + 1)]), View(runs=("a",)))
     add_targets(figure, wide)
     assert len(figure.data[-1].x) <= TARGETS
-    assert figure.data[-1].customdata[0].tolist() == [2 * TARGETS, 1]  # the newest can always be clicked
+    assert figure.data[-1].customdata[0].tolist() == [2 * TARGETS, 1, 1.0]  # the newest can always be clicked
 
 
 def test_one_outlier_does_not_flatten_the_rest():
