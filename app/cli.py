@@ -7,7 +7,6 @@ loads torch, `depthscope demo --no-dashboard` never loads streamlit.
 import os
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -15,10 +14,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from depthscope.store import DepthscopeError, default_store, export_runs, import_bundle, remove_runs, rename_run
+from depthscope.store import DepthscopeError, default_store, import_bundle, remove_runs, rename_run
 
 from .commands.stores import chosen_runs, find_store, named_store
-from .extras import require
+from .exporters import EXPORTERS, Target
+from .extras import MODULES, require
+from .options import Flag, JsonOption, Number, RunOption, StoreArgument, StoreOption, default
 from .text import plain
 
 __all__ = ["app", "main"]
@@ -41,42 +42,6 @@ class Session:
     """What `main` needs to know of the global options after a command failed."""
 
     debug: bool = False
-
-
-class Target(StrEnum):
-    """What runs can be exported to."""
-
-    parquet = "parquet"
-
-
-EXPORTERS = {Target.parquet: export_runs}
-
-
-def Flag(name: str, help: str) -> Any:
-    """A switch that is off; typer would show its type and default in the help."""
-    return typer.Option(name, help=help, metavar="", show_default=False)
-
-
-def Number(least: int, help: str, usual: int) -> Any:
-    """A whole number; where it is not given, run_demo takes `usual` by itself."""
-    return typer.Option(min=least, metavar="N", help=f"{help} {default(usual)}")
-
-
-def default(value: object) -> str:
-    return f"\\[default: {value}]"  # the backslash keeps rich from reading it as markup
-
-
-StoreArgument = Annotated[
-    Path | None, typer.Argument(metavar="[STORE]", help="Store folder; the same as --store.", show_default=False)
-]
-StoreOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--store", metavar="DIR", help=f"Store folder. {default('$DEPTHSCOPE_STORE, else ./depthscope-runs')}"
-    ),
-]
-RunOption = Annotated[list[str] | None, typer.Option("--run", metavar="NAME", help="Only this run; may be repeated.")]
-JsonOption = Annotated[bool, Flag("--json", "Print JSON, whose fields stay the same between versions.")]
 
 
 @app.callback()
@@ -185,6 +150,28 @@ def compare(
     budget: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     folder = named_store(None, store) or default_store()
     raise typer.Exit(run_compare(chosen, store=folder, console=Console(stderr=True), out=console(), **budget))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    script: Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script, as it is.", show_default=False)],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGS]...", help="Its arguments.", show_default=False)
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Measure every N steps.")] = 10,
+    store: StoreOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Class or name of the model, where it is not the largest that is trained."),
+    ] = None,
+    module: Annotated[bool, Flag("-m", "SCRIPT is a module, as in `python -m`.")] = False,
+) -> None:
+    """Run a training script and record the model that its optimizer trains. Under torchrun: `torchrun --no-python`."""
+    require("train", "run")
+    from depthscope.probes import run_script
+
+    folder = named_store(None, store) or default_store()
+    raise typer.Exit(run_script(script, arguments or [], as_module=module, model=model, store=folder, every=every))
 
 
 @app.command()
@@ -296,7 +283,9 @@ def export(
     run: RunOption = None,
     to: Annotated[Target, typer.Option(help="Format.")] = Target.parquet,
 ) -> None:
-    """Copy runs out of a store, as a bundle of Parquet files that `depthscope import` reads."""
+    """Copy runs out of a store: as Parquet that `depthscope import` reads, or for people whose home is elsewhere."""
+    if to in MODULES:
+        require(to, f"export --to {to}")
     found = find_store(store, option)
     chosen = chosen_runs(found, run)
     EXPORTERS[to](found, chosen, output)

@@ -6,7 +6,12 @@ from depthscope.store import DepthscopeError
 
 __all__ = ["MissingExtra", "require"]
 
-MODULES = {"train": ("torch",), "app": ("streamlit", "plotly", "jinja2", "markdown_it")}
+MODULES = {
+    "train": ("torch",),
+    "app": ("streamlit", "plotly", "jinja2", "markdown_it"),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+}
 
 
 class MissingExtra(DepthscopeError):
