@@ -1,0 +1,53 @@
+"""What is said of the recorded runs: sound trainings, so nothing to act on, and the differences really there."""
+
+import pytest
+
+from depthscope.app.findings import Finding, diagnose_runs
+from depthscope.sample_runs.recorded import recorded_bundles
+from depthscope.store import import_bundle, open_store
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> dict[str, dict[str, Finding]]:
+    """strategy -> finding name -> finding."""
+    store = tmp_path_factory.mktemp("recorded") / "store"
+    for bundle in recorded_bundles():
+        import_bundle(bundle, store)
+    opened = open_store(store)
+    runs = dict(zip(opened.runs()["run"], opened.runs()["strategy"], strict=True))
+    found = diagnose_runs(opened, list(runs))
+    return {runs[run]: {finding.name: finding for finding in findings} for run, findings in found.items()}
+
+
+def test_no_sound_run_is_warned_of(recorded):
+    assert {"pre", "post", "peri", "mix", "lns"} <= set(recorded)
+    for strategy, found in recorded.items():
+        acute = [finding.name for finding in found.values() if finding.severity in ("critical", "warning")]
+        assert not acute, strategy
+        assert found["healthy"].confidence == "high" and found["strategy_mismatch"].severity == "ok"
+
+
+def test_they_are_young_and_it_is_said(recorded):
+    assert all("training tokens per parameter" in found["undertrained"].sentence for found in recorded.values())
+
+
+def test_the_stream_of_post_norm_is_flat_and_the_others_grow(recorded):
+    assert (
+        recorded["post"]["variance_growth"].severity == "ok" and "flat" in recorded["post"]["variance_growth"].sentence
+    )
+    for strategy in ("pre", "peri", "mix", "lns"):
+        assert recorded[strategy]["variance_growth"].severity == "info"
+
+
+def test_what_is_opposite_to_the_papers_is_said_too(recorded):
+    """In these short runs it is LayerNorm Scaling whose deep blocks hardly turn the stream, not Pre-LN's."""
+    assert (
+        recorded["lns"]["curse_of_depth"].severity == "info" and recorded["lns"]["curse_of_depth"].confidence == "low"
+    )
+    assert "12 of 12 deep blocks" in recorded["lns"]["curse_of_depth"].sentence
+    assert all(recorded[strategy]["curse_of_depth"].severity == "ok" for strategy in ("pre", "post", "peri", "mix"))
+
+
+def test_early_blocks_of_post_norm_get_less_gradient(recorded):
+    finding = recorded["post"]["gradient_skew"]
+    assert finding.severity == "info" and "Blocks 13–24 get 6" in finding.sentence
