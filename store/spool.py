@@ -220,7 +220,9 @@ class RunWriter:
             self._backlog = thinned.kept
 
     def _take(self) -> None:
-        self._backlog += [self._incoming.popleft() for _ in range(len(self._incoming))]
+        for _ in range(len(self._incoming)):
+            self._backlog.append(self._incoming[0])  # before it leaves the queue: it is always in one of the two
+            self._incoming.popleft()
 
     def _flush(self) -> None:
         """Write one segment: what is waiting and all that is known of the run, so that it needs no earlier one."""

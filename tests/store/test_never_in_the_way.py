@@ -54,7 +54,7 @@ def test_a_backlog_never_grows_past_its_bound(root: Path, capfd: pytest.CaptureF
             wait_until(lambda: bool(writer._backlog))
             for step in range(1, 2000):
                 writer.write(stats(step, 1))
-                assert len(writer._incoming) + len(writer._backlog) <= 500
+                assert len(writer._incoming) + len(writer._backlog) <= 501  # one may be on its way
             refused = writer._refused
             assert refused >= 1400
         writer.close()

@@ -173,7 +173,9 @@ def test_a_folder_that_vanishes_and_comes_back(root: Path, quick: None, capfd: p
             writer.write(stats(step, 1))
             if step % 20 == 0:
                 wait_until(lambda: not writer._incoming)
-            assert len(writer._incoming) + len(writer._backlog) <= 100
+            assert (
+                len(writer._incoming) + len(writer._backlog) <= 101
+            )  # one may be on its way from the one to the other
         writer.write(Layer("main", 1, "blocks.0", "Block", 10, "pre"))
         (root / "gone").rename(root / "spool")
         wait_until(lambda: writer._failing_since is None)
