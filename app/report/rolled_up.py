@@ -27,7 +27,7 @@ def rolled_up(report: Report) -> str:
                 {
                     "run": run.run,
                     "strategy": run.strategy,
-                    **run.facts,
+                    **{name.lower(): text for name, text in run.facts.items()},
                     "findings": [asdict(each) for each in run.findings],
                 }
                 for run in report.runs

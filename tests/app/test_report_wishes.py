@@ -136,6 +136,7 @@ class TestForPrograms:
         write_report(five, RUNS, tmp_path / "r.json", wishes=Wishes(sections=("findings", "loss", "comparison")))
         said = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
         assert said["format"] == 1 and [run["run"] for run in said["runs"]] == RUNS and said["omitted_runs"] == 3
+        assert {"status", "step", "loss", "strategy"} <= set(said["runs"][0])
         assert said["runs"][1]["findings"][0]["severity"] == "critical"
         assert [section["name"] for section in said["sections"]] == ["loss", "comparison"]
         figure = said["sections"][0]["figures"][0]
