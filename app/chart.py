@@ -39,8 +39,10 @@ def clickable_heat(scene: Scene, figure: Figure[Heat], view: View, title: str, o
 
     def clicked() -> None:
         points = st.session_state[f"chart-{figure.name}"]["selection"]["points"]
-        if points and points[0].get("customdata"):
-            step, layer = (int(n) for n in points[0]["customdata"][:2])
+        if points:
+            x, layer = float(points[0]["x"]), int(points[0]["y"])
+            nearest = min(range(len(record.x)), key=lambda n: abs(record.x[n] - x))
+            step = record.steps[nearest]
             on_click(step, layer, step >= newest)
 
     _show(figure, record, drawn, title, on_select=clicked)
