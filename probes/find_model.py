@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from depthscope.store import DepthscopeError
 
-__all__ = ["find_model"]
+__all__ = ["find_model", "unwrapped"]
 
 # What wraps a model and is called in its place: the attribute that holds it.
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
@@ -26,7 +26,7 @@ def find_model(named: str | None, script: dict[str, Any], running: nn.Module) ->
     if not trained:
         return None
     if named is None:
-        return _called(max(trained, key=_size), _unwrapped(running))
+        return _called(max(trained, key=_size), unwrapped(running))
     found = [model for model in trained if type(model).__name__ == named] or _in_script(named, script)
     found = found or [m for root in trained for name, m in root.named_modules() if name.split(".")[-1:] == [named]]
     if not found:
@@ -44,11 +44,12 @@ def _trained() -> list[nn.Module]:
         elif issubclass(type(item), nn.Module):
             modules.append(item)
     inside = {id(child) for module in modules for child in module._modules.values()}
-    roots = {id(root): root for root in map(_unwrapped, (m for m in modules if id(m) not in inside))}
+    roots = {id(root): root for root in map(unwrapped, (m for m in modules if id(m) not in inside))}
     return [root for root in roots.values() if any(id(p) in moved for p in root.parameters())]
 
 
-def _unwrapped(module: nn.Module) -> nn.Module:
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The model inside torch.compile's, DistributedDataParallel's or DataParallel's module."""
     while type(module).__name__ in _WRAPPERS:
         module = getattr(module, _WRAPPERS[type(module).__name__])
     return module
@@ -64,7 +65,7 @@ def _in_script(path: str, script: dict[str, Any]) -> list[nn.Module]:
     found = script.get(first)
     for name in rest:
         found = getattr(found, name, None)
-    return [_unwrapped(found)] if isinstance(found, nn.Module) else []
+    return [unwrapped(found)] if isinstance(found, nn.Module) else []
 
 
 def _size(model: nn.Module) -> int:

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from depthscope.store import DepthscopeError
 
-from .find_model import find_model
+from .find_model import find_model, unwrapped
 from .probe import Probe, is_watched
 from .watch import watch
 
@@ -110,7 +110,7 @@ class _Launch:
 
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             if self._made and not torch.compiler.is_compiling() and module.training and torch.is_grad_enabled():
-                self._look(module)
+                self._look(module, args, kwargs)
                 if self.probe is not None or self.elsewhere:
                     nn.Module.__call__ = called  # type: ignore[method-assign]
             return called(module, *args, **kwargs)
@@ -121,7 +121,7 @@ class _Launch:
         finally:
             Optimizer.__init__, nn.Module.__call__ = made, called  # type: ignore[method-assign]
 
-    def _look(self, running: nn.Module) -> None:
+    def _look(self, running: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._made = False
         try:
             model = find_model(self._named, vars(sys.modules["__main__"]), running)
@@ -130,6 +130,8 @@ class _Launch:
             self.elsewhere = is_watched(model) or (_other_rank() and not dist.is_initialized())
             if not self.elsewhere:
                 self.probe = watch(model, store=self._store, every=self._every, config=self._config)
+                if unwrapped(running) is model:  # inside a compiled graph nobody sees what a forward is given
+                    self.probe.attach(args, kwargs)
         except DepthscopeError as error:
             self.refused = error
             raise

@@ -104,6 +104,12 @@ def test_under_torchrun(tmp_path):
     assert open_store(tmp_path).runs().status.tolist() == ["finished"]  # one run: rank 0's
 
 
+@pytest.mark.long
+def test_a_compiled_model(tmp_path):
+    depthscope("run", "--every", 1, "--store", tmp_path, "compiled.py")
+    check(tmp_path, open_store(tmp_path).runs().run.item(), 3, loss=False)
+
+
 def test_hugging_face_trainer_with_accumulation_checkpointing_and_resume(tmp_path):
     python("hf_trainer.py", tmp_path / "s", tmp_path / "checkpoints")
     found = check(tmp_path / "s", "hf", 6)
