@@ -251,7 +251,7 @@ class TestNeverPartial:
         real = reader.list_segments
 
         def listed(spool: Path) -> list[object]:
-            if not (root / "depthscope.duckdb").exists():  # later the reader itself has it open, and would be waited for
+            if not (root / "depthscope.duckdb").exists():  # later the reader itself has it open
                 ingest(root)
             return list(real(spool))
 
