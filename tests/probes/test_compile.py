@@ -9,9 +9,11 @@ from torch._dynamo.utils import counters
 from depthscope.probes import watch
 from depthscope.sample_runs import build_model
 
-# Tracing an autograd.Function makes Dynamo instantiate it, which torch itself warns about; inductor uses torch.jit.
+# Dynamo instantiates an autograd.Function and looks at the .grad of inputs, which torch itself warns about; inductor
+# uses torch.jit.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
 ]
 
