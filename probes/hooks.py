@@ -88,8 +88,9 @@ class _CompiledRootInput(Inert):
     def __init__(self, recorder: Recorder, mask: Mask) -> None:
         self.recorder, self.mask = recorder, mask
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if torch.compiler.is_compiling() and module.training and torch.is_grad_enabled():
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
+        # Called once more, and without kwargs, where it was replaced while the root's hooks were running.
+        if kwargs is not None and torch.compiler.is_compiling() and module.training and torch.is_grad_enabled():
             self.recorder.begin_compiled(args, kwargs, self.mask)
 
 

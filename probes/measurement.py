@@ -29,6 +29,7 @@ class Collected:
     records: list[LayerStats | Massive]
     grad_norm: float | None
     waiting: list[float]
+    saw_nothing: bool = False  # a sampled step on which no site was passed
 
 
 class Measurement:
@@ -147,9 +148,10 @@ class Measurement:
             activations = split[len(trained)]
             records += _rows(self.recorder.read(activations), step, "probe")
             records += self.recorder.read_massive(activations, step, "probe")
+        saw_nothing = bool(trained) and not any(split[0])
         norm = self._reader.total_norm(split[1]) if trained else None
         self._trained = self._moved = self._probed = None
-        return Collected(records, norm, split[-1] if waiting else [])
+        return Collected(records, norm, split[-1] if waiting else [], saw_nothing)
 
     def _gathered(self) -> list[Tensor]:
         """The sums of activations and of parameters, over all ranks."""

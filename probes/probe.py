@@ -8,18 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from depthscope.store import Event
+from depthscope.store import Event, Metric
 
-from .batch import Mask
 from .boundary import on_optimizer_steps
 from .clipping import Clip, forget_clips, on_clip
 from .distributed import Writer
 from .exits import close_at_exit
 from .failures import Failures
 from .inert import Inert
+from .metrics import METRICS
 from .scaling import forget_scaling, on_scaling
-from .schedule import Schedule
-from .session import Session
+from .session import Plan, Session
 from .sites import Sites
 
 __all__ = ["Probe", "is_watched"]
@@ -39,34 +38,11 @@ class Probe:
     is reported once, as a warning and an event, and left out.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        writer: Writer,
-        sites: Sites,
-        *,
-        sampled: Schedule,
-        probed: Schedule,
-        mask: Mask,
-        probe_batch: Any = None,
-        labelled: bool = False,
-        tokens: int = 0,
-    ) -> None:
+    def __init__(self, model: nn.Module, writer: Writer, sites: Sites, plan: Plan) -> None:
         self.run = writer.run
         self._model, self._writer = model, writer
         self._failures = Failures(self._report)
-        self._session = Session(
-            model,
-            writer,
-            sites,
-            self._failures,
-            sampled=sampled,
-            probed=probed,
-            mask=mask,
-            probe_batch=probe_batch,
-            labelled=labelled,
-            tokens=tokens,
-        )
+        self._session = Session(model, writer, sites, self._failures, plan)
         self._busy = self._closed = False
         self._handles = [
             model.register_forward_pre_hook(_RootInput(self), with_kwargs=True, prepend=True),
@@ -79,6 +55,7 @@ class Probe:
         self._abandoned = finalize(self, writer.close, "interrupted")
         self._abandoned.atexit = False  # at exit the probe closes itself, and knows how the run ended
         _watched.add(model)
+        writer.write(*(Metric(m.name, m.unit, m.title, m.formula, m.source, m.reduction) for m in METRICS.values()))
 
     @property
     def sites(self) -> Sites:
@@ -134,6 +111,10 @@ class Probe:
     def attach(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Find and hook the sites now, with a traced forward on these arguments."""
         self._aside(self._session.attach, args, kwargs)
+
+    def attach_blocks(self) -> None:
+        """Hook what the structure tells until a forward tells more: a compiled model may never be seen to run."""
+        self._aside(self._session.hook, self.sites)
 
     def before_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A forward of the watched model starts; only training forwards count."""

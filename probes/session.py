@@ -11,8 +11,10 @@ step, and what is logged between two updates goes to the side on which the loop 
 """
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -27,52 +29,61 @@ from .schedule import Schedule
 from .sites import Sites, trace_sites
 from .steplog import StepLog
 
-__all__ = ["Session"]
+__all__ = ["Plan", "Session"]
+
+
+class NothingSeen(Exception):
+    """A sampled step passed no hook: its graph was compiled before they were there."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(
+            f"step {step} passed no hook: the model was compiled and had run before watch(), or its blocks are not "
+            "called; compiled graphs are dropped now, so that the next forward is traced with the probe"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the user asked for: when to sample, when to run which held-out batch, which tokens are real."""
+
+    sampled: Schedule
+    probed: Schedule
+    mask: Mask
+    probe_batch: Any = None
+    labelled: bool = False  # the user named the strategy
+    tokens: int = 0  # trained on before, where a run goes on
 
 
 class Session:
     """The state of one run between its hooks' calls. Its methods may raise; the probe that calls them catches."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        writer: Writer,
-        sites: Sites,
-        failures: Failures,
-        *,
-        sampled: Schedule,
-        probed: Schedule,
-        mask: Mask,
-        probe_batch: Any,
-        labelled: bool,
-        tokens: int,
-    ) -> None:
-        self.sites, self.step, self.log = sites, writer.from_step, StepLog(tokens)
+    def __init__(self, model: nn.Module, writer: Writer, sites: Sites, failures: Failures, plan: Plan) -> None:
+        self.sites, self.step, self.log = sites, writer.from_step, StepLog(plan.tokens)
         self.measurement: Measurement | None = None
-        self._model, self._writer, self._failures, self._labelled = model, writer, failures, labelled
-        self._sampled, self._probed, self._mask, self._probe_batch = sampled, probed, mask, probe_batch
+        self._model, self._writer, self._failures, self._plan = model, writer, failures, plan
         self._clips: list[Clip] = []
         self._owned: dict[int, bool] = {}
         self._stepped: set[int] = set()
         self._seen = False  # this step's forward was seen to start
         self._updated = False  # and its update happened
         self._logs_first: bool | None = None  # the loop logs before it updates
-        self._sampling = bool(sampled(self.step))
+        self._sampling = bool(plan.sampled(self.step))
 
     def attach(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refine the sites with a traced forward on these arguments, then hook them."""
         traced = self._failures.safely("tracing", trace_sites, self._model, self.sites, args, kwargs)
         if traced is not None or self.measurement is None:  # hooks must not be replaced while they run
             self.hook(self.sites if traced is None else traced)
+        if traced is not None:
+            self.describe()
 
     def hook(self, sites: Sites) -> None:
         """Measure at `sites` from now on."""
         if self.measurement is not None:
             self.measurement.close()
         self.sites = sites
-        self.measurement = Measurement(self._model, sites, self._mask, self._failures.add)
+        self.measurement = Measurement(self._model, sites, self._plan.mask, self._failures.add)
         self.measurement.arm(sampled=self._sampling)
-        self.describe()
 
     # what happens, in the order in which it does
 
@@ -94,8 +105,8 @@ class Session:
         if self.measurement is None or self.sites.how == "structure":
             self.attach(args, kwargs)
         assert self.measurement is not None
-        if self._probe_batch is not None and self._probed(self.step):
-            self._failures.safely("probe batch", self.measurement.run_probe_batch, self._probe_batch)
+        if self._plan.probe_batch is not None and self._plan.probed(self.step):
+            self._failures.safely("probe batch", self.measurement.run_probe_batch, self._plan.probe_batch)
         self.measurement.arm(sampled=self._sampling)
 
     def note(self, name: str, value: Any) -> None:
@@ -158,7 +169,7 @@ class Session:
         """The forward ran inside a compiled graph: the next may start any moment, so the step's sums are taken now."""
         assert self.measurement is not None
         self.log.note(self.step, "tokens", self.measurement.settle())
-        self.measurement.arm(sampled=bool(self._sampled(self.step + 1)))
+        self.measurement.arm(sampled=bool(self._plan.sampled(self.step + 1)))
         self._logs_first = bool(self._logs_first)
 
     def close_step(self, *, last: bool = False) -> None:
@@ -173,13 +184,14 @@ class Session:
             self._write()
         self.step += 1
         self._seen, self._updated, self._clips, self._stepped = False, False, [], set()
-        self._sampling = bool(self._failures.safely("every", self._sampled, self.step))
+        self._sampling = bool(self._failures.safely("every", self._plan.sampled, self.step))
 
     def finish(self) -> None:
         """The run ends: an update that happened is a step, a forward without one is not."""
         self.close_step(last=True)
-        if self.measurement is None:
+        if self.sites.how != "traced forward":
             self.describe()
+        if self.measurement is None:
             return
         self.measurement.discard()
         self._write()
@@ -192,6 +204,9 @@ class Session:
         if collected.grad_norm is not None:
             self.log.note(step, "grad_norm", collected.grad_norm)
         self._writer.write(*collected.records, *self.log.records(collected.waiting))
+        if collected.saw_nothing:
+            self._failures.add("measuring", NothingSeen(step))
+            torch._dynamo.reset()
 
     def _note_clip(self) -> None:
         """The total gradient norm, free where the loop's own single clipping told it, and the clipping's factor."""
@@ -218,7 +233,7 @@ class Session:
             self._writer.write(layer)
         self._writer.write(*(Event(self.step, "warning", text) for text in self.sites.left_out))
         layers = max((block.layer for block in self.sites.blocks), default=0)
-        strategy = None if self._labelled else self.sites.placement
+        strategy = None if self._plan.labelled else self.sites.placement
         self._writer.write(RunInfo(self._writer.run, n_layers=layers, strategy=strategy))
 
 

@@ -4,20 +4,22 @@ import platform
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from depthscope.store import DepthscopeError, Event, Metric, RunInfo, open_run
+from depthscope.store import DepthscopeError, Event, RunInfo, open_run
 
 from .batch import Mask, as_arguments, default_mask
-from .distributed import open_once, world
-from .metrics import METRICS
+from .compiled import forget_graphs
+from .distributed import Writer, open_once, world
 from .probe import Probe, is_watched
 from .resume import tokens_before
 from .schedule import Schedule, schedule
+from .session import Plan
 from .sites import find_sites
 
 __all__ = ["watch"]
@@ -60,39 +62,41 @@ def watch(
     """
     if is_watched(model):
         raise DepthscopeError("expected a model that is not watched, this one is already; close() its probe first")
-    sampled = schedule(every)
-    probed = schedule(_probe_every(every) if probe_every is None else probe_every)
+    sampled, probed = schedule(every), schedule(_probe_every(every) if probe_every is None else probe_every)
     found = find_sites(model, sites)
-    info = RunInfo(
-        run=run or _generated_name(model, strategy),
-        strategy=strategy,
-        group_name=group,
+    info = RunInfo(run or _generated_name(model, strategy), strategy, group, seed=seed, config=config, tags=tuple(tags))
+    writer = open_once(_described(info, model), lambda i: open_run(store, i, resume=resume, from_step=start_step))
+    tokens = _go_on(store, writer) if resume else 0
+    plan = Plan(sampled, probed, mask or default_mask, probe_batch, strategy is not None, tokens)
+    return _attached(Probe(model, writer, found, plan), model, example_inputs)
+
+
+def _described(info: RunInfo, model: nn.Module) -> RunInfo:
+    """With what the model and the process tell."""
+    return replace(
+        info,
         model=type(model).__name__,
         n_params=sum(p.numel() for p in model.parameters()),
-        seed=seed,
-        data_id=None if config is None else config.get("data_id"),
-        config=config,
-        tags=tuple(tags),
+        data_id=None if info.config is None else info.config.get("data_id"),
         world_size=world()[1],
         environment=_environment(model),
     )
-    writer = open_once(info, lambda info: open_run(store, info, resume=resume, from_step=start_step))
-    writer.write(*(Metric(m.name, m.unit, m.title, m.formula, m.source, m.reduction) for m in METRICS.values()))
-    if resume and writer.from_step:
+
+
+def _go_on(store: str | Path | None, writer: Writer) -> int:
+    """Mark where a run goes on; returns the tokens it has trained on before."""
+    if writer.from_step:
         writer.write(Event(writer.from_step, "resume", f"goes on at step {writer.from_step}"))
-    probe = Probe(
-        model,
-        writer,
-        found,
-        sampled=sampled,
-        probed=probed,
-        mask=mask or default_mask,
-        probe_batch=probe_batch,
-        labelled=strategy is not None,
-        tokens=tokens_before(store, writer.run, writer.from_step) if resume else 0,
-    )
+    return tokens_before(store, writer.run, writer.from_step)
+
+
+def _attached(probe: Probe, model: nn.Module, example_inputs: Any) -> Probe:
+    """Hook by a traced forward where there are inputs for one, else by structure; a model on meta has to be filled."""
+    forget_graphs(model)
     if example_inputs is not None:
         probe.attach(*as_arguments(example_inputs))
+    elif not any(p.is_meta for p in model.parameters()):
+        probe.attach_blocks()
     return probe
 
 

@@ -1,5 +1,7 @@
 """torch.compile: no graph breaks, the same numbers as uncompiled, the same training, no graphs once both are built."""
 
+import sys
+
 import pandas as pd
 import pytest
 import torch
@@ -159,3 +161,48 @@ def test_inductor_training_is_bit_identical(mode, store_path, read):
     assert losses == plain_losses
     assert all(torch.equal(a, b) for a, b in zip(plain, weights, strict=True))
     pd.testing.assert_frame_equal(rows(read, "compiled"), rows(read, "eager"), rtol=1e-4, atol=1e-6)
+
+
+def compiled_losses(model, probe, steps=4):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for ids_BT in batches(steps):
+        loss_of(model, ids_BT).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    probe.close()
+
+
+def test_blocks_are_measured_where_no_forward_is_ever_seen(store_path, read):
+    model = small()
+    probe = watch(model, store=store_path, run="r", every=1)
+    compiled_losses(torch.compile(model, fullgraph=True, backend="aot_eager"), probe)
+    stats = rows(read, "r")
+    assert sorted(set(stats.step)) == [0, 1, 2, 3]
+    assert sorted(stats[stats.site == "resid_post"].layer.unique()) == [0, 1, 2, 3]
+    assert read().events().empty
+
+
+@pytest.mark.parametrize("compiled_root", [True, False])
+@pytest.mark.parametrize("ran", ["itself", "another of its class"])
+def test_a_model_that_was_compiled_and_ran_before_is_traced_again(compiled_root, ran, store_path, read):
+    model = small()
+    compiled = torch.compile(model, backend="aot_eager")
+    loss_of(compiled if ran == "itself" else torch.compile(small(), backend="aot_eager"), EXAMPLE).backward()
+    model.zero_grad()
+    probe = watch(compiled if compiled_root else model, store=store_path, run="r", every=1)
+    compiled_losses(compiled, probe)
+    assert sorted(set(rows(read, "r").query("site == 'resid_post'").step)) == [0, 1, 2, 3]
+    assert read().events().empty
+
+
+def test_a_graph_that_stays_is_said_and_dropped(store_path, read, monkeypatch):
+    monkeypatch.setattr(sys.modules["depthscope.probes.watch"], "forget_graphs", lambda model: None)
+    model = small()
+    compiled = torch.compile(model, backend="aot_eager")
+    loss_of(compiled, EXAMPLE).backward()
+    model.zero_grad()
+    probe = watch(compiled, store=store_path, run="r", every=1)
+    with pytest.warns(RuntimeWarning, match="had run before watch"):
+        compiled_losses(compiled, probe)
+    assert sorted(set(rows(read, "r").query("site == 'resid_post'").step)) == [1, 2, 3]
+    assert read().events().text.str.contains("had run before watch").tolist() == [True]

@@ -94,6 +94,7 @@ def main() -> None:
     else:
         train(kind, rank, ranks, store)
     if ranks > 1:
+        dist.barrier()
         dist.destroy_process_group()
 
 
