@@ -28,7 +28,7 @@ def test_every_figure_draws(five, name, x):
 def test_nothing_to_draw_is_no_error(five, name, view):
     figure = FIGURES[name]
     record = figure.record(five, view)
-    if name in {"loss"} and view.runs == RUNS:
+    if name in {"loss", "seed_groups"} and view.runs == RUNS:  # losses do not depend on the metric
         return
     assert record.empty
     assert not figure.draw(record, THEMES["light"]).data
