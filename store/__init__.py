@@ -23,7 +23,22 @@ from .ingest import IngestResult, ingest, start_ingest
 from .layout import default_store
 from .queries import depth_profile, layer_series, layer_step, metric_sites, run_table, sampled_steps, series
 from .reader import Store, open_store
-from .records import Event, Layer, LayerStats, Massive, Metric, Record, RunInfo, Scalar, Step
+from .records import (
+    Distance,
+    Event,
+    Intervention,
+    Layer,
+    LayerEffect,
+    LayerStats,
+    Massive,
+    Metric,
+    Record,
+    RunInfo,
+    Scalar,
+    SparsityLayer,
+    SparsityPoint,
+    Step,
+)
 from .spool import RunWriter, open_run
 
 __all__ = [
@@ -31,9 +46,12 @@ __all__ = [
     "Check",
     "Compacted",
     "DepthscopeError",
+    "Distance",
     "Event",
     "IngestResult",
+    "Intervention",
     "Layer",
+    "LayerEffect",
     "LayerStats",
     "Massive",
     "Metric",
@@ -45,6 +63,8 @@ __all__ = [
     "RunRunning",
     "RunWriter",
     "Scalar",
+    "SparsityLayer",
+    "SparsityPoint",
     "SchemaTooOld",
     "Step",
     "Store",

@@ -142,6 +142,31 @@ class Store:
         """What the user logged by name."""
         return self._rows("scalars", order="run, name, step", run=runs, name=name)
 
+    def interventions(
+        self, runs: Names = None, action: Names = None, site: Names = None, steps: Steps = (0, None)
+    ) -> "pd.DataFrame":
+        """Held-out losses with blocks skipped, branches zeroed, blocks repeated or removed together."""
+        order = "run, step, action, site, stack, layer, span"
+        return self._rows("interventions", order=order, steps=steps, run=runs, action=action, site=site)
+
+    def distances(self, runs: Names = None, steps: Steps = (0, None)) -> "pd.DataFrame":
+        """Angular distances between the input of a block and the output some blocks later."""
+        return self._rows("distances", order="run, step, stack, layer, span", steps=steps, run=runs)
+
+    def layer_effects(self, runs: Names = None, measure: Names = None, steps: Steps = (0, None)) -> "pd.DataFrame":
+        """Effects of a layer on later ones, and the summaries of layer effectiveness."""
+        order = "run, step, measure, stack, layer, later_layer"
+        return self._rows("layer_effects", order=order, steps=steps, run=runs, measure=measure)
+
+    def sparsity(self, runs: Names = None, steps: Steps = (0, None)) -> "pd.DataFrame":
+        """Held-out losses of pruned weights."""
+        order = "run, step, definition, weights, ranking, scope, pattern, sparsity"
+        return self._rows("sparsity", order=order, steps=steps, run=runs)
+
+    def sparsity_layers(self, runs: Names = None, steps: Steps = (0, None)) -> "pd.DataFrame":
+        """Near-zero fractions and pruned shares of each weight matrix."""
+        return self._rows("sparsity_layers", order="run, step, stack, layer, matrix, threshold", steps=steps, run=runs)
+
     def _rows(
         self,
         table: str,

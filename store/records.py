@@ -9,7 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-__all__ = ["Event", "Layer", "LayerStats", "Massive", "Metric", "Record", "RunInfo", "Scalar", "Step"]
+__all__ = [
+    "Distance",
+    "Event",
+    "Intervention",
+    "Layer",
+    "LayerEffect",
+    "LayerStats",
+    "Massive",
+    "Metric",
+    "Record",
+    "RunInfo",
+    "Scalar",
+    "SparsityLayer",
+    "SparsityPoint",
+    "Step",
+]
 
 
 @dataclass(frozen=True)
@@ -138,4 +153,106 @@ class Event:
     text: str
 
 
-Record = RunInfo | Layer | Metric | LayerStats | Massive | Step | Scalar | Event
+@dataclass(frozen=True)
+class Intervention:
+    """Held-out loss (nats a token) with blocks skipped, branches zeroed or blocks repeated (Skip a layer or loop it).
+
+    `action`: skip, zero, repeat, or prune_set (several blocks removed at once: `span` is how many, `site` the ranking
+    that chose them). `layer` is the first block, `span` the number of blocks, `site` block, attn_out or mlp_out.
+    `delta` is the loss minus that of the untouched model on the same tokens, `delta_se` its paired standard error,
+    clustered by sequence.
+    """
+
+    table: ClassVar[str] = "interventions"
+
+    step: int
+    stack: str
+    layer: int | None
+    span: int
+    site: str
+    action: str
+    loss: float
+    delta: float
+    delta_se: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Angular distance in [0, 1] between the input of block `layer` and the output `span` blocks later (2403.17887)."""
+
+    table: ClassVar[str] = "distances"
+
+    step: int
+    stack: str
+    layer: int
+    span: int
+    angular_distance: float
+
+
+@dataclass(frozen=True)
+class LayerEffect:
+    """A number of one layer (`later_layer` None), of a pair of layers, or of the whole stack (`layer` None)."""
+
+    table: ClassVar[str] = "layer_effects"
+
+    step: int
+    stack: str
+    layer: int | None
+    later_layer: int | None
+    measure: str
+    value: float
+
+
+@dataclass(frozen=True)
+class SparsityPoint:
+    """Held-out loss (nats a token) at one sparsity in [0, 1] (Essential Sparsity, NeurIPS 2023).
+
+    `definition` names what was pruned and how the loss was measured; `pattern` is unstructured or N:M, N kept of M;
+    `scope` global or matrix; `ranking` magnitude, wanda or random; `weights` current or init (the control).
+    """
+
+    table: ClassVar[str] = "sparsity"
+
+    step: int
+    definition: str
+    pattern: str
+    scope: str
+    ranking: str
+    weights: str
+    sparsity: float
+    loss: float
+    loss_se: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class SparsityLayer:
+    """Of one weight matrix: the fraction of |w| below `threshold`, or the share pruned at a global sparsity of it."""
+
+    table: ClassVar[str] = "sparsity_layers"
+
+    step: int
+    stack: str
+    layer: int | None
+    matrix: str
+    threshold: float
+    near_zero: float | None = None
+    pruned_share: float | None = None
+
+
+Record = (
+    RunInfo
+    | Layer
+    | Metric
+    | LayerStats
+    | Massive
+    | Step
+    | Scalar
+    | Event
+    | Intervention
+    | Distance
+    | LayerEffect
+    | SparsityPoint
+    | SparsityLayer
+)

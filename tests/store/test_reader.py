@@ -8,10 +8,15 @@ from stores import flushed, process, stats, wait_until, write_run
 
 from depthscope.store import (
     DepthscopeError,
+    Distance,
     Event,
+    Intervention,
+    LayerEffect,
     NotAStore,
     RunInfo,
     Scalar,
+    SparsityLayer,
+    SparsityPoint,
     Step,
     Store,
     StoreBusy,
@@ -270,3 +275,33 @@ class TestNeverPartial:
             thread.join()
         writer.close()
         assert store.layer_stats()["step"].tolist() == list(range(12))
+
+
+def test_held_out_measurements_come_back_as_they_were_written(tmp_path: Path) -> None:
+    records = [
+        Intervention(4, "main", 2, 1, "block", "skip", 2.5, 0.25, 0.001, 64),
+        Distance(4, "main", 1, 3, 0.125),
+        LayerEffect(4, "main", None, None, "participation_ratio", 0.5),
+        SparsityPoint(4, "oneshot_ce", "2:4", "matrix", "magnitude", "init", 0.5, 3.5, 0.01, 64),
+        SparsityLayer(4, "main", 2, "mlp.up.weight", 0.001, near_zero=0.0625),
+    ]
+    with_run = open_run(tmp_path, RunInfo("r"))
+    with_run.write(*records)
+    with_run.close()
+    store = open_store(tmp_path)
+    read = {
+        "interventions": store.interventions("r", action="skip"),
+        "distances": store.distances("r"),
+        "layer_effects": store.layer_effects("r", measure="participation_ratio"),
+        "sparsity": store.sparsity("r"),
+        "sparsity_layers": store.sparsity_layers("r"),
+    }
+    assert [tuple(read["interventions"].iloc[0])] == [("r", 4, "main", 2, 1, "block", "skip", 2.5, 0.25, 0.001, 64)]
+    assert [tuple(read["distances"].iloc[0])] == [("r", 4, "main", 1, 3, 0.125)]
+    assert read["layer_effects"].value.tolist() == [0.5]
+    assert read["layer_effects"].layer.isna().all()
+    assert [tuple(read["sparsity"].iloc[0])] == [
+        ("r", 4, "oneshot_ce", "2:4", "matrix", "magnitude", "init", 0.5, 3.5, 0.01, 64)
+    ]
+    assert read["sparsity_layers"].near_zero.tolist() == [0.0625]
+    assert read["sparsity_layers"].pruned_share.isna().all()
