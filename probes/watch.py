@@ -17,6 +17,7 @@ from .batch import Mask, as_arguments, default_mask
 from .compiled import forget_graphs
 from .distributed import Writer, open_once, world
 from .probe import Probe, is_watched
+from .provenance import git_commit
 from .resume import tokens_before
 from .schedule import Schedule, schedule
 from .session import Plan
@@ -118,4 +119,5 @@ def _environment(model: nn.Module) -> dict[str, Any]:
         "device": "cpu" if first is None else str(first.device),
         "dtype": "" if first is None else str(first.dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "git_commit": git_commit(),
     }

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from depthscope.store import DepthscopeError
 
 from .checks import at_least, one_of, positive
-from .norms import find_strategy
+from .norms import STRATEGIES, find_strategy
 
 __all__ = ["RUNS", "STANDARD", "Recipe", "check_recipe", "from_json", "recipes_for", "to_json"]
 
@@ -95,7 +95,15 @@ def recipes_for(base: Recipe, strategies: tuple[str, ...]) -> tuple[Recipe, ...]
     return tuple(replace(base, strategy=strategy) for strategy in strategies)
 
 
+def with_seeds(recipes: tuple[Recipe, ...], seeds: range) -> tuple[Recipe, ...]:
+    """Each of the runs once for each seed of its weights and its data order."""
+    return tuple(replace(recipe, seed=seed) for seed in seeds for recipe in recipes)
+
+
+_DEEP = Recipe("pre", layers=24, steps=1000, every=50, probe_every=200, evaluate_every=100)
+
+# The recorded set was fixed before it was run: every strategy once, the five of the demo with three seeds.
 RUNS: dict[str, tuple[Recipe, ...]] = {
     "demo": recipes_for(Recipe("pre"), STANDARD),
-    "recorded": recipes_for(Recipe("pre", layers=24, steps=1000, every=20, evaluate_every=100), STANDARD),
+    "recorded": recipes_for(_DEEP, tuple(STRATEGIES)) + with_seeds(recipes_for(_DEEP, STANDARD), range(1, 3)),
 }

@@ -1,5 +1,9 @@
-"""Remakes the recorded runs: `python -m depthscope.sample_runs.record` trains them and exports one bundle a run."""
+"""Remakes the recorded runs: `python -m depthscope.sample_runs.record [--work FOLDER]` trains them, exports a bundle.
 
+What is finished in the working folder is not trained again, so an interrupted recording goes on where it was.
+"""
+
+import argparse
 import shutil
 import sys
 import tempfile
@@ -8,32 +12,55 @@ from pathlib import Path
 
 from rich.console import Console
 
-from depthscope.store import export_runs, ingest, open_store
+from depthscope.store import StoreMissing, export_runs, ingest, open_store, remove_runs, run_table
 
-from .crew import train_all
+from .crew import TRAIN, train_all
 from .recipes import RUNS, Recipe
 
 __all__ = ["record"]
 
 RECORDED = Path(__file__).with_name("recorded")
+BUNDLE = "runs"
 
 
-def record(recipes: Sequence[Recipe], destination: Path, console: Console) -> int:
-    """Trains the recipes in a store of their own and writes `destination/<strategy>`, replacing what was there.
+def record(recipes: Sequence[Recipe], destination: Path, work: Path, console: Console) -> int:
+    """Trains the recipes in a store in the folder `work` and writes the bundle `destination/runs`.
 
-    Returns the exit code of the training; nothing is replaced unless every run ended well.
+    Returns the exit code of the training; nothing is replaced unless every run ended, diverged ones included.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        store = Path(folder, "store")
-        code = train_all(recipes, store, console)
-        if code == 0:
-            ingest(store)
-            for recipe in recipes:
-                bundle = destination / recipe.strategy
-                shutil.rmtree(bundle, ignore_errors=True)
-                export_runs(open_store(store), [recipe.name], bundle)
+    store = work / "store"
+    waiting = unfinished(recipes, store)
+    code = train_all(waiting, store, console, (*TRAIN, "--checkpoints", str(work / "checkpoints"))) if waiting else 0
+    if code == 0:
+        ingest(store)
+        bundle = destination / BUNDLE
+        shutil.rmtree(bundle, ignore_errors=True)
+        export_runs(open_store(store), [recipe.name for recipe in recipes], bundle)
     return code
 
 
+def unfinished(recipes: Sequence[Recipe], store: Path) -> list[Recipe]:
+    """The recipes that the store has no whole run of; what an interrupted one left there is removed."""
+    try:
+        runs = run_table(open_store(store))
+    except StoreMissing:
+        return list(recipes)
+    finished = set(runs.run[runs.status == "finished"])
+    if partial := [recipe.name for recipe in recipes if recipe.name in {*runs.run} - finished]:
+        remove_runs(open_store(store), partial)
+    return [recipe for recipe in recipes if recipe.name not in finished]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code as `record`'s."""
+    parser = argparse.ArgumentParser(prog="python -m depthscope.sample_runs.record", description="Record the runs.")
+    parser.add_argument("--work", type=Path, help="folder that keeps store and checkpoints; default: one for this run")
+    options = parser.parse_args(arguments)
+    if options.work is not None:
+        return record(RUNS["recorded"], RECORDED, options.work, Console())
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        return record(RUNS["recorded"], RECORDED, Path(folder), Console())
+
+
 if __name__ == "__main__":
-    sys.exit(record(RUNS["recorded"], RECORDED, Console()))
+    sys.exit(main())

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from depthscope.probes import Probe, watch
 from depthscope.store import DepthscopeError, RunNameTaken
 
 from .batches import random_batches, spaced_batch
+from .checkpoints import Keep, keeper
 from .corpus import Corpus, load_corpus
 from .model import build_model
 from .recipes import Recipe, check_recipe, from_json
@@ -35,12 +37,17 @@ SECONDS_BETWEEN_REPORTS = 0.5
 
 
 def train(
-    recipe: Recipe, store: str | None = None, run: str | None = None, report: Report = lambda line: None
+    recipe: Recipe,
+    store: str | None = None,
+    run: str | None = None,
+    report: Report = lambda line: None,
+    checkpoints: Path | None = None,
 ) -> dict[str, Any]:
     """Trains the recipe into the store and returns the last report line.
 
-    Without `run`, the recipe's own name is used, with a number behind it where it is taken. Raises DepthscopeError
-    (RunNameTaken for a `run` that exists) before the first step, nothing of its own after it.
+    Without `run`, the recipe's own name is used, with a number behind it where it is taken. Weights are kept below the
+    folder `checkpoints`, see sample_runs.checkpoints. Raises DepthscopeError (RunNameTaken for a `run` that exists)
+    before the first step, nothing of its own after it.
     """
     check_recipe(recipe)
     corpus = load_corpus()
@@ -56,7 +63,7 @@ def train(
     )
     with attach(model, recipe, corpus, store, run) as probe:
         report({"run": probe.run, "steps": recipe.steps})
-        last = fit(model, recipe, corpus, probe, report)
+        last = fit(model, recipe, corpus, probe, report, keeper(checkpoints, recipe))
     report(last)
     return last
 
@@ -85,12 +92,13 @@ def attach(model: nn.Module, recipe: Recipe, corpus: Corpus, store: str | None, 
             number += 1
 
 
-def fit(model: nn.Module, recipe: Recipe, corpus: Corpus, probe: Probe, report: Report) -> dict[str, Any]:
+def fit(model: nn.Module, recipe: Recipe, corpus: Corpus, probe: Probe, report: Report, keep: Keep) -> dict[str, Any]:
     """The training loop: any loop will do, the probe sees the steps by itself."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, recipe))
     held_out = spaced_batch(corpus.held_out, HELD_OUT_TOKENS, recipe.seq_len)
     held_out_loss, due, began = math.nan, 0.0, time.monotonic()
+    keep(model, 0)
     for step, (ids_BT, targets_BT) in enumerate(random_batches(corpus.train, recipe)):
         loss = next_byte_loss(model, ids_BT, targets_BT)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -102,6 +110,7 @@ def fit(model: nn.Module, recipe: Recipe, corpus: Corpus, probe: Probe, report: 
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
+        keep(model, step + 1)
         if not loss.isfinite():  # after the update, so that the store has this step: which layer was it?
             probe.event(f"diverged: the loss is {loss.item()} at step {step}; training ends here")
             return {"run": probe.run, "status": "diverged", "step": step, "held_out_loss": finite(held_out_loss)}
@@ -155,11 +164,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipe", required=True, help="JSON object of the recipe's fields")
     parser.add_argument("--store", help="folder of the store")
     parser.add_argument("--run", help="name of the run; default: the recipe's, numbered where taken")
+    parser.add_argument("--checkpoints", type=Path, help="folder to keep weights of some steps in")
     parser.add_argument("--threads", type=int, default=1, help="threads torch may use")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
-        last = train(from_json(options.recipe), options.store, options.run, say)
+        last = train(from_json(options.recipe), options.store, options.run, say, options.checkpoints)
     except DepthscopeError as wrong:
         say({"error": str(wrong)})
         return 2

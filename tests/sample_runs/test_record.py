@@ -5,25 +5,41 @@ from pathlib import Path
 
 from rich.console import Console
 
+from depthscope.sample_runs.checkpoints import checkpoints_of
 from depthscope.sample_runs.recipes import Recipe, recipes_for
-from depthscope.sample_runs.record import record
+from depthscope.sample_runs.record import record, unfinished
 from depthscope.sample_runs.recorded import recorded_bundles
-from depthscope.store import import_bundle, open_store
+from depthscope.store import RunInfo, Step, import_bundle, open_run, open_store
 
 TINY = Recipe("pre", layers=2, width=8, heads=2, seq_len=8, batch=2, steps=2)
 
 
 def test_recorded_runs_can_be_imported(tmp_path: Path) -> None:
-    destination = tmp_path / "recorded"
-    (destination / "pre").mkdir(parents=True)
-    (destination / "pre" / "old.parquet").touch()
+    destination, work = tmp_path / "recorded", tmp_path / "work"
+    (destination / "runs").mkdir(parents=True)
+    (destination / "runs" / "old.parquet").touch()
     recipes = recipes_for(TINY, ("pre", "post"))
-    assert record(recipes, destination, Console(file=io.StringIO())) == 0
-    bundles = recorded_bundles(destination)
-    assert [bundle.name for bundle in bundles] == ["post", "pre"]
-    assert not (destination / "pre" / "old.parquet").exists()
-    for bundle in bundles:
-        import_bundle(bundle, tmp_path / "store")
+    assert record(recipes, destination, work, Console(file=io.StringIO())) == 0
+    (bundle,) = recorded_bundles(destination)
+    assert not (bundle / "old.parquet").exists()
+    import_bundle(bundle, tmp_path / "store")
     store = open_store(tmp_path / "store")
     assert sorted(store.runs()["run"]) == sorted(recipe.name for recipe in recipes)
     assert len(store.steps(runs=["post-2x8-seed0"])) == 2
+    for recipe in recipes:
+        assert list(checkpoints_of(work / "checkpoints", recipe)) == [0, 1, 2]
+
+
+def test_a_recording_goes_on_where_it_was(tmp_path: Path) -> None:
+    destination, work = tmp_path / "recorded", tmp_path / "work"
+    first, second = recipes_for(TINY, ("pre", "post"))
+    assert record([first], destination, work, Console(file=io.StringIO())) == 0
+    partial = open_run(work / "store", RunInfo(second.name))
+    partial.write(Step(0, 0.0))
+    partial.close("interrupted")
+    assert unfinished([first, second], work / "store") == [second]
+    assert record([first, second], destination, work, Console(file=io.StringIO())) == 0
+    store = open_store(work / "store")
+    assert store.runs()["status"].tolist() == ["finished", "finished"]
+    assert len(store.steps(runs=[second.name])) == 2
+    assert unfinished([first, second], work / "store") == []
