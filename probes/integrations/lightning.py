@@ -12,7 +12,7 @@ from ..watch import watch
 __all__ = ["DepthscopeCallback"]
 
 
-class DepthscopeCallback(Callback):  # type: ignore[misc]
+class DepthscopeCallback(Callback):
     """Watches the trained model; takes the options of `watch`, and `model`, the name of the network in the module.
 
     Lightning calls `training_step`, not the module itself, so what is watched is the part that holds most parameters,

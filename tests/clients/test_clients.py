@@ -1,6 +1,5 @@
 """Every script here, run as its users run it, and what it leaves in the store."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -129,7 +128,6 @@ def test_accelerate(tmp_path):
     assert found.steps(runs=["accelerate"]).clip_factor.notna().all()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("lightning") is None, reason="lightning is not installed")
 def test_lightning(tmp_path):
     python("lightning_trainer.py", tmp_path)
     check(tmp_path, "lightning", 3)
