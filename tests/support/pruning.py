@@ -1,0 +1,28 @@
+"""What the tests of pruning share: a family's model with its sites, and a copy whose weights are really zeroed."""
+
+import copy
+from collections.abc import Sequence
+
+from families import FAMILIES
+from torch import nn
+
+from depthscope.probes import Sites
+from depthscope.probes.interventions.masks import Mask, apply
+from depthscope.probes.interventions.matrices import prunable
+from depthscope.probes.sites import find_sites, trace_sites
+
+__all__ = ["traced", "zeroed"]
+
+
+def traced(family: str) -> tuple[nn.Module, Sites]:
+    """A small model of the family in eval mode, and what a traced forward tells of it."""
+    model = FAMILIES[family].build().eval()
+    return model, trace_sites(model, find_sites(model), (), FAMILIES[family].arguments)
+
+
+def zeroed(model: nn.Module, sites: Sites, masks: Sequence[Mask]) -> nn.Module:
+    """A copy of the model whose weights are zero where the masks say so."""
+    rival = copy.deepcopy(model)
+    for mask, matrix in zip(masks, prunable(rival, sites), strict=True):
+        apply(mask, matrix, matrix.weight)
+    return rival
