@@ -26,7 +26,7 @@ _BRANCHES = ("attn", "mlp")
 
 
 class ParameterReader:
-    """Sums of squares by parameter, filled during a sampled step and pooled by site when it closes."""
+    """Norms by parameter, filled during a sampled step and pooled by site when it closes."""
 
     def __init__(self, model: nn.Module, groups: Mapping[Key, tuple[str, ...]], device: torch.device) -> None:
         self._model, self._groups, self._device = model, groups, device
@@ -44,11 +44,13 @@ class ParameterReader:
             member_GP[row, [column[name] for name in names if name in column]] = 1
         share_P = torch.tensor([shard_share(p) for p in self._parameters], dtype=self._dtype)
         self._member_GP = (member_GP * share_P).to(self._device)
+        self._zero, self._one = torch.zeros((), device=self._device), torch.ones((), device=self._device)
         self.reset()
 
     def reset(self) -> None:
         """Forget the step."""
-        self._squares_5P = torch.zeros(5, len(self._parameters), dtype=self._dtype, device=self._device)
+        # Norms by parameter, 0-d. An index would have to be copied to the device, and the host would wait for that.
+        self._norms: tuple[dict[int, Tensor], ...] = ({}, {}, {}, {}, {})
         self._before: dict[int, Tensor] = {}
         self._read: set[int] = set()
 
@@ -70,10 +72,9 @@ class ParameterReader:
         self._read.update(mine)
         with_grad = [i for i in mine if self._parameters[i].grad is not None]
         self._fill(_GRAD, with_grad, [self._parameters[i].grad for i in with_grad])
-        self._squares_5P[_HAS_GRAD, with_grad] = 1
+        self._norms[_HAS_GRAD].update(dict.fromkeys(with_grad, self._one))
         for clip in clips:
-            hit = [i for i in with_grad if id(self._parameters[i]) in clip.parameters]
-            self._squares_5P[_GRAD, hit] /= clip.factor.to(self._squares_5P).square()
+            self._undo(clip, [i for i in with_grad if id(self._parameters[i]) in clip.parameters])
         self._fill(_WEIGHT, mine, [self._parameters[i] for i in mine])
         moved = [i for i in mine if i in self._before]
         after = [_sample(self._parameters[i]).float() for i in moved]
@@ -85,9 +86,10 @@ class ParameterReader:
         """The step's sums of squares by site as one flat tensor on the device; starts again."""
         rest = [i for i in range(len(self._parameters)) if i not in self._read]
         self._fill(_WEIGHT, rest, [self._parameters[i] for i in rest])
-        sums_5G = self._squares_5P @ self._member_GP.T
+        flat = [norms.get(i, self._zero) for norms in self._norms for i in range(len(self._parameters))]
+        squares_5P = torch.stack(flat).to(self._dtype).view(5, -1).square()
         self.reset()
-        return sums_5G.flatten()
+        return (squares_5P @ self._member_GP.T).flatten()
 
     def read(self, flat: Sequence[float]) -> Iterator[tuple[Key, dict[str, float]]]:
         """Values by site from what `take` gave, on the host; a site without gradients has no gradient norm."""
@@ -109,12 +111,18 @@ class ParameterReader:
         found = (self._index.get(id(p)) for p in parameters)
         return [i for i in found if i is not None and i not in self._read]
 
+    def _undo(self, clip: Clip, hit: list[int]) -> None:
+        """Norms of gradients as they were before this clipping."""
+        if hit:
+            norms = torch._foreach_div([self._norms[_GRAD][i] for i in hit], clip.factor.to(self._zero))
+            self._norms[_GRAD].update(zip(hit, norms, strict=True))
+
     def _fill(self, row: int, index: list[int], tensors: Sequence[Tensor | None]) -> None:
-        """Sums of squares of `tensors` into row `row`, one fused pass over all of them."""
+        """Norms of `tensors` into row `row`, one fused pass over all of them."""
         present = local(t.detach() for t in tensors if t is not None)
         if present:
             norms = torch._foreach_norm(present, 2.0, dtype=torch.float32)
-            self._squares_5P[row, index] = torch.stack([n.to(self._squares_5P) for n in norms]).square()
+            self._norms[row].update(zip(index, (n.to(self._device) for n in norms), strict=True))
 
 
 def _sample(p: Tensor) -> Tensor:
