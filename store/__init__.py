@@ -3,9 +3,11 @@
 Needs neither torch nor streamlit. The names below are the face; everything else may change.
 """
 
+from .active import average_parameters, running_average
 from .bundle import export_runs, import_bundle
 from .compact import Compacted, compact
 from .doctor import Check, check_store, repair_store
+from .dropping import dropping_points, knee, last_within
 from .edit import remove_runs, rename_run
 from .errors import (
     BundleInvalid,
@@ -20,6 +22,7 @@ from .errors import (
     StoreTooNew,
 )
 from .ingest import IngestResult, ingest, start_ingest
+from .jumps import abrupt_sparsification, largest_jump
 from .layout import default_store
 from .queries import depth_profile, layer_series, layer_step, metric_sites, run_table, sampled_steps, series
 from .reader import Store, open_store
@@ -63,21 +66,27 @@ __all__ = [
     "RunRunning",
     "RunWriter",
     "Scalar",
+    "SchemaTooOld",
     "SparsityLayer",
     "SparsityPoint",
-    "SchemaTooOld",
     "Step",
     "Store",
     "StoreBusy",
     "StoreMissing",
     "StoreTooNew",
+    "abrupt_sparsification",
+    "average_parameters",
     "check_store",
     "compact",
     "default_store",
     "depth_profile",
+    "dropping_points",
     "export_runs",
     "import_bundle",
     "ingest",
+    "knee",
+    "largest_jump",
+    "last_within",
     "layer_series",
     "layer_step",
     "metric_sites",
@@ -87,6 +96,7 @@ __all__ = [
     "rename_run",
     "repair_store",
     "run_table",
+    "running_average",
     "sampled_steps",
     "series",
     "start_ingest",
