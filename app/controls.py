@@ -10,7 +10,7 @@ from .text import SITES, labels, markdown, plain, short, site_words
 from .view import View
 from .widgets import pick, slide
 
-__all__ = ["metric_controls", "metric_heading", "sampled", "stack_control", "step_control"]
+__all__ = ["evaluation_control", "metric_controls", "metric_heading", "sampled", "stack_control", "step_control"]
 
 
 def metric_controls(scene: Scene, view: View) -> View:
@@ -74,6 +74,13 @@ def step_control(scene: Scene, view: View, runs: tuple[str, ...]) -> View:
     steps = sampled(scene, view, runs)
     newest = f"newest ({steps[-1]:,})" if steps else "newest"
     return replace(view, step=slide("step", "Step", steps, view.step, newest))
+
+
+def evaluation_control(scene: Scene, view: View, table: str) -> View:
+    """A slider over the steps at which any run on screen was evaluated on held-out data; see `Scene.evaluated`."""
+    steps = scene.evaluated(table)
+    newest = f"newest ({steps[-1]:,})" if steps else "newest"
+    return replace(view, step=slide("step", "Evaluated at step", steps, view.step, newest))
 
 
 def sampled(scene: Scene, view: View, runs: tuple[str, ...]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from depthscope.store import Store, StoreBusy, metric_sites, open_store, sampled
 
 from .diagnosis import findings_frame
 from .figures import FIGURES, TABLES, AnyFigure, AnyTable, Drawn, Figure, Table
+from .figures.held_out import evaluated_steps
 from .persistence import places_query
 from .theme import Theme
 from .view import View
@@ -58,6 +59,11 @@ class Scene:
         """Steps at which any of `runs` was sampled, ascending."""
         frame = self._frame("sampled_steps", View(runs=runs, phase=phase))
         return tuple(sorted({int(step) for step in frame["step"]}))
+
+    def evaluated(self, table: str) -> tuple[int, ...]:
+        """Steps at which any run on screen has held-out rows in `table` ('interventions' or 'sparsity'), ascending."""
+        frame = self._frame("evaluated_steps", self.view.keep(["runs"]))
+        return tuple(sorted({int(step) for step in frame.loc[frame["table"] == table, "step"]}))
 
     def metrics(self) -> pd.DataFrame:
         """What the metrics mean: the table `metrics`."""
@@ -118,4 +124,5 @@ QUERIES: Mapping[str, Callable[[Store, View], pd.DataFrame]] = {
     "metrics": lambda store, view: store.metrics(),
     "findings": lambda store, view: findings_frame(store, view.runs),
     "places": places_query,
+    "evaluated_steps": evaluated_steps,
 }

@@ -15,13 +15,13 @@ __all__ = ["summary_view"]
 FOUR_DIGITS = st.column_config.NumberColumn(format="%.4g")
 
 
-def summary_view(scene: Scene, table: AnyTable, view: View) -> None:
-    """Show `table` for a view; the strategy is written in its colour."""
+def summary_view(scene: Scene, table: AnyTable, view: View, nothing: str = "These runs have no profiles yet.") -> None:
+    """Show `table` for a view, or the sentence `nothing`; the strategy is written in its colour."""
     record = scene.record(table, view)
     st.subheader(table.title, anchor=False)
     st.caption(f"{table.caption} {markdown(record.note, 500)}".strip())
     if record.empty:
-        st.caption("These runs have no profiles yet.")
+        st.caption(nothing)
         return
     frame = table.table(record)
     coloured = frame.style.map(strategy_cell, subset=["Strategy"])

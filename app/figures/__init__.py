@@ -6,13 +6,19 @@ FIGURES["loss"].draw(record, THEMES["light"]) -> plotly figure; .table(record) -
 
 from .caveats import comparison_caveats
 from .depth_profile import DEPTH_PROFILE
+from .effectiveness import EFFECTIVENESS
 from .init_theory import INIT_THEORY
+from .layer_cost import LAYER_COST
 from .layer_series import LAYER_SERIES
 from .layer_step import LAYER_STEP
 from .loss import LOSS
 from .massive import MASSIVE
+from .pruning_curve import PRUNING_CURVE
 from .record import AnyFigure, AnyTable, Drawn, Figure, Table
 from .seed_groups import SEED_GROUPS
+from .skip_cost import SKIP_COST
+from .skip_over_time import SKIP_OVER_TIME
+from .spans import SPANS
 from .strategy_profiles import STRATEGY_PROFILES
 from .summary import SUMMARY
 
@@ -20,7 +26,21 @@ __all__ = ["FIGURES", "TABLES", "AnyFigure", "AnyTable", "Drawn", "Figure", "Tab
 
 FIGURES: dict[str, AnyFigure] = {
     figure.name: figure
-    for figure in (LOSS, STRATEGY_PROFILES, DEPTH_PROFILE, LAYER_STEP, LAYER_SERIES, MASSIVE, INIT_THEORY, SEED_GROUPS)
+    for figure in (
+        LOSS,
+        STRATEGY_PROFILES,
+        DEPTH_PROFILE,
+        LAYER_STEP,
+        LAYER_SERIES,
+        MASSIVE,
+        INIT_THEORY,
+        SEED_GROUPS,
+        SKIP_COST,
+        LAYER_COST,
+        SPANS,
+        PRUNING_CURVE,
+        SKIP_OVER_TIME,
+    )
 }
 
-TABLES: dict[str, AnyTable] = {table.name: table for table in (SUMMARY,)}
+TABLES: dict[str, AnyTable] = {table.name: table for table in (SUMMARY, EFFECTIVENESS)}

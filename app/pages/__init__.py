@@ -2,6 +2,7 @@
 
 from .compare import COMPARE
 from .depth import DEPTH
+from .effectiveness import EFFECTIVENESS
 from .heatmap import HEATMAP
 from .help import HELP
 from .massive import MASSIVE
@@ -11,4 +12,4 @@ from .runs import RUNS
 
 __all__ = ["PAGES", "Page"]
 
-PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, DEPTH, HEATMAP, MASSIVE, COMPARE, HELP)
+PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, DEPTH, HEATMAP, MASSIVE, EFFECTIVENESS, COMPARE, HELP)

@@ -17,6 +17,7 @@ QUESTIONS = {
     "depth": "How does a metric change from the first block to the last?",
     "heatmap": "In which layer did it start, and at which step?",
     "massive": "Do a few channels and tokens carry the largest activations?",
+    "effectiveness": "Which layers does the model need, and how many could go?",
     "compare": "Which norm strategy does better, and is the comparison fair?",
 }
 LAYERS = (

@@ -83,15 +83,15 @@ HOSTILE = (
 
 @pytest.fixture(scope="session")
 def five(tmp_path_factory) -> Store:
-    """Five strategies, 6 layers, 12 sampled steps; the last run, lns-0, turns NaN half-way."""
-    return make_store(tmp_path_factory.mktemp("five") / "store", 5, layers=6, steps=12)
+    """Five strategies, 6 layers, 12 sampled steps, 3 evaluations; the last run, lns-0, turns NaN half-way."""
+    return make_store(tmp_path_factory.mktemp("five") / "store", 5, layers=6, steps=12, evaluated=True)
 
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory) -> Store:
     """Runs and strategies with the names of HOSTILE."""
     runs = [SyntheticRun(name, name[:40]) for name in HOSTILE]
-    return make_store(tmp_path_factory.mktemp("hostile") / "store", runs, layers=3, steps=4)
+    return make_store(tmp_path_factory.mktemp("hostile") / "store", runs, layers=3, steps=4, evaluated=True)
 
 
 @pytest.fixture(scope="session")

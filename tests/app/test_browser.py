@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 SLOW = 60_000  # ms; a loaded machine
 PLOTS = "[...document.querySelectorAll('.js-plotly-plot')]"
-CHARTS = {"overview": 2, "runs": 1, "depth": 2, "heatmap": 3, "massive": 1, "compare": 2, "help": 0}
+CHARTS = {"overview": 2, "runs": 1, "depth": 2, "heatmap": 3, "massive": 1, "effectiveness": 5, "compare": 2, "help": 0}
 WAITING = "404"  # Streamlit asks for two files below the address of a page before it asks for them where they are
 
 
@@ -65,7 +65,7 @@ def test_a_page_draws_its_charts(page, dashboard, name, tmp_path):
     opened(page, f"{dashboard}/{'' if name == 'overview' else name}", CHARTS[name])
     traces = page.evaluate(f"{PLOTS}.map(g => [g.data.map(t => t.type), g._fullData.map(t => t.type)])")
     for wanted, got in traces:
-        assert wanted == got and set(got) <= {"scatter", "heatmap"}  # an unknown type silently becomes 'scatter'
+        assert wanted == got and set(got) <= {"scatter", "heatmap", "bar"}  # an unknown type silently becomes 'scatter'
     assert page.evaluate(f"{PLOTS}.every(g => g.querySelector('.trace, .heatmaplayer image'))")
     assert page.get_by_role("figure").count() == CHARTS[name]
     assert page.locator('[data-testid="stException"]').count() == 0

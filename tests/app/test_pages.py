@@ -14,7 +14,7 @@ from depthscope.app.view import View, from_params, to_params
 from depthscope.store import StoreBusy
 
 NAMES = [page.name for page in PAGES]
-CHARTS = {"overview": 2, "runs": 1, "depth": 2, "heatmap": 3, "massive": 1, "compare": 2, "help": 0}
+CHARTS = {"overview": 2, "runs": 1, "depth": 2, "heatmap": 3, "massive": 1, "effectiveness": 5, "compare": 2, "help": 0}
 
 
 @pytest.fixture
@@ -52,7 +52,11 @@ def test_a_page_shows_its_charts_with_caption_and_alt_text(five, app, page):
     drawn = charts(test)
     assert len(drawn) == CHARTS[page]
     assert all(chart.alt.endswith(".") for chart in drawn)
-    assert {trace["type"] for chart in drawn for trace in json.loads(chart.spec)["data"]} <= {"scatter", "heatmap"}
+    assert {trace["type"] for chart in drawn for trace in json.loads(chart.spec)["data"]} <= {
+        "scatter",
+        "heatmap",
+        "bar",
+    }
     assert words(test).count("Look") >= len(drawn)
 
 

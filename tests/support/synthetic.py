@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+from held_out import held_out
+
 from depthscope.store import (
     Event,
     Layer,
@@ -76,15 +78,17 @@ def make_store(
     steps: int = 40,
     *,
     fold: bool = True,
+    evaluated: bool = False,
 ) -> Store:
     """Write runs of `steps` sampled steps, ten optimizer steps apart, and return the store.
 
     `runs`: how many of the default ones (`pre-0`, `post-0`, ...; the last one turns NaN half-way and fails), or the
-    runs themselves, or strategies. `fold=False` leaves everything in the spool. No process is started.
+    runs themselves, or strategies. `fold=False` leaves everything in the spool; `evaluated` adds held-out measurements
+    at the first, the middle and the last sampled step. No process is started.
     """
     with mock.patch("depthscope.store.spool.start_ingest"):
         for seed, run in enumerate(_runs(runs, steps)):
-            _write(Path(path), run, seed, layers, steps)
+            _write(Path(path), run, seed, layers, steps, evaluated)
     if fold:
         ingest(path)
     return open_store(path)
@@ -98,7 +102,7 @@ def _runs(runs: Sequence[SyntheticRun | str] | int, steps: int) -> list[Syntheti
     return [*made[:-1], SyntheticRun(*names[-1], "failed", steps // 2)]
 
 
-def _write(path: Path, run: SyntheticRun, seed: int, layers: int, steps: int) -> None:
+def _write(path: Path, run: SyntheticRun, seed: int, layers: int, steps: int, evaluated: bool) -> None:
     writer = open_run(path, _info(run, seed, layers))
     writer.write(
         *(Metric(name, unit, name.replace("_", " "), "made up", "none", "mean") for name, unit in METRICS.items())
@@ -109,6 +113,8 @@ def _write(path: Path, run: SyntheticRun, seed: int, layers: int, steps: int) ->
         _drain(writer)
         writer.write(*_steps(run, seed, number, steps), *_sample(run, seed, layers, number, "train"))
         writer.write(*_sample(run, seed, layers, number, "probe"))
+    for number in (0, steps // 2, steps - 1) if evaluated else ():
+        writer.write(*held_out(run.strategy, layers, number * EVERY, (steps - 1) * EVERY))
     if run.nan_from is not None:
         writer.write(Event(run.nan_from * EVERY, "warning", "activations are not finite"))
     writer.close(run.status)
