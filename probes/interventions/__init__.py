@@ -1,5 +1,30 @@
-"""Held-out measurements that change a model for a moment and put it back exactly."""
+"""Held-out measurements that change a model for a moment and put it back exactly.
 
+A measurement is a file with a function from a Context to records and one that says beforehand what it costs, and a line
+in INTERVENTIONS.
+"""
+
+from .context import Context, Kind
+from .cost import Cost
 from .holdout import Holdout, Losses, LossFn, as_holdout, paired, sequence_losses
+from .skip import repeat, repeat_cost, skip, skip_cost, zero, zero_cost
 
-__all__ = ["Holdout", "LossFn", "Losses", "as_holdout", "paired", "sequence_losses"]
+__all__ = [
+    "INTERVENTIONS",
+    "Context",
+    "Cost",
+    "Holdout",
+    "Kind",
+    "LossFn",
+    "Losses",
+    "as_holdout",
+    "paired",
+    "sequence_losses",
+]
+
+INTERVENTIONS: dict[str, Kind] = {
+    "skip": Kind(skip, skip_cost),
+    "zero": Kind(zero, zero_cost),
+    "repeat": Kind(repeat, repeat_cost),
+}
+"""By the names that `only` takes, in the order in which they run."""
