@@ -15,7 +15,14 @@ from .matrices import Matrix, chunks
 from .ranking import Inputs, Ranking
 from .thresholds import Threshold, as_bits, thresholds
 
-__all__ = ["Mask", "apply", "group_masks", "smallest_masks"]
+__all__ = ["Cut", "Mask", "apply", "cut_masks", "find_cuts", "group_masks"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where one sparsity cuts the scores: a threshold for all matrices together, or one for each."""
+
+    thresholds: tuple[Threshold, ...]
 
 
 @dataclass(frozen=True)
@@ -30,20 +37,23 @@ class Mask:
         return sum(bits.nbytes for bits in self.packed)
 
 
-def smallest_masks(
+def find_cuts(
     matrices: Sequence[Matrix], ranking: Ranking, inputs: Inputs, sparsities: Sequence[float], *, scope: str
-) -> Iterator[list[Mask]]:
-    """For each sparsity the masks, in order of `matrices`, of exactly round(sparsity * n) weights; nested.
+) -> list[Cut]:
+    """For each sparsity the scores below which exactly round(sparsity * n) weights are pruned; nested.
 
-    n counts all matrices where `scope` is 'global', each of them where it is 'matrix'. Only one sparsity's masks are
-    alive at a time. Ties fall in the order of the matrices, then of their rows.
+    n counts all matrices where `scope` is 'global', each of them where it is 'matrix'.
     """
     groups = [list(matrices)] if scope == "global" else [[matrix] for matrix in matrices]
     found = [_thresholds_of(group, ranking, inputs, sparsities) for group in groups]
-    for i in range(len(sparsities)):
-        yield [
-            mask for group, each in zip(groups, found, strict=True) for mask in _below(group, ranking, inputs, each[i])
-        ]
+    return [Cut(tuple(each)) for each in zip(*found, strict=True)]
+
+
+def cut_masks(matrices: Sequence[Matrix], ranking: Ranking, inputs: Inputs, cut: Cut) -> list[Mask]:
+    """The masks of a cut, in order of `matrices`. Ties fall in the order of the matrices, then of their rows."""
+    groups = [list(matrices)] if len(cut.thresholds) < len(matrices) else [[matrix] for matrix in matrices]
+    found = zip(groups, cut.thresholds, strict=True)
+    return [mask for group, threshold in found for mask in _below(group, ranking, inputs, threshold)]
 
 
 def group_masks(matrices: Sequence[Matrix], ranking: Ranking, inputs: Inputs, pattern: str) -> list[Mask]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .matrices import Matrix, chunks
 
-__all__ = ["RANKINGS", "Inputs", "Ranking", "input_sizes", "rms"]
+__all__ = ["RANKINGS", "Inputs", "Ranking", "input_sizes", "rms", "wide"]
 
 Inputs = Mapping[tuple[str, int, str], Tensor]
 """Root mean square of each input feature `[C]` of a matrix, by stack, layer and name."""
@@ -23,13 +23,7 @@ Ranking = Callable[[Matrix, Inputs], Iterator[Tensor]]
 
 def magnitude(matrix: Matrix, inputs: Inputs) -> Iterator[Tensor]:
     """|w| (one-shot magnitude pruning, Essential Sparsity, NeurIPS 2023)."""
-    return (_wide(chunk_rC.abs()) for chunk_rC in chunks(matrix, matrix.weight))
-
-
-def magnitude_rms(matrix: Matrix, inputs: Inputs) -> Iterator[Tensor]:
-    """|w| over the root mean square of its matrix: a matrix that feeds a norm can have any scale."""
-    scale = max(rms(matrix), torch.finfo(torch.float32).tiny)
-    return (score_rC / scale for score_rC in magnitude(matrix, inputs))
+    return (wide(chunk_rC.abs()) for chunk_rC in chunks(matrix, matrix.weight))
 
 
 def wanda(matrix: Matrix, inputs: Inputs) -> Iterator[Tensor]:
@@ -52,7 +46,6 @@ def random(matrix: Matrix, inputs: Inputs) -> Iterator[Tensor]:
 
 RANKINGS: dict[str, Ranking] = {
     "magnitude": magnitude,
-    "magnitude_rms": magnitude_rms,
     "wanda": wanda,
     "random": random,
 }
@@ -60,7 +53,7 @@ RANKINGS: dict[str, Ranking] = {
 
 def rms(matrix: Matrix) -> float:
     """Root mean square of all weights of a matrix."""
-    square = sum(float(_wide(chunk_rC).square().sum(dtype=torch.float64)) for chunk_rC in chunks(matrix, matrix.weight))
+    square = sum(float(wide(chunk_rC).square().sum(dtype=torch.float64)) for chunk_rC in chunks(matrix, matrix.weight))
     return float((square / matrix.numel) ** 0.5)
 
 
@@ -85,7 +78,7 @@ def _adder(matrix: Matrix, sums: dict[tuple[str, int, str], tuple[Tensor, int]])
 
     def add(module: nn.Module, args: tuple[Any, ...]) -> None:
         if args and isinstance(args[0], Tensor):
-            x_NC = _wide(args[0].detach().reshape(-1, args[0].shape[-1]))
+            x_NC = wide(args[0].detach().reshape(-1, args[0].shape[-1]))
             square_C, count = sums.get(key, (torch.zeros_like(x_NC[0]), 0)) if len(x_NC) else (None, 0)
             if square_C is not None:
                 sums[key] = square_C + x_NC.square().sum(0), count + len(x_NC)
@@ -93,5 +86,5 @@ def _adder(matrix: Matrix, sums: dict[tuple[str, int, str], tuple[Tensor, int]])
     return add
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
     return x if x.dtype is torch.float64 else x.float()

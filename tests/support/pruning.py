@@ -7,11 +7,12 @@ from families import FAMILIES
 from torch import nn
 
 from depthscope.probes import Sites
-from depthscope.probes.interventions.masks import Mask, apply
-from depthscope.probes.interventions.matrices import prunable
+from depthscope.probes.interventions.masks import Mask, apply, cut_masks, find_cuts
+from depthscope.probes.interventions.matrices import Matrix, prunable
+from depthscope.probes.interventions.ranking import RANKINGS
 from depthscope.probes.sites import find_sites, trace_sites
 
-__all__ = ["traced", "zeroed"]
+__all__ = ["smallest_masks", "traced", "zeroed"]
 
 
 def traced(family: str) -> tuple[nn.Module, Sites]:
@@ -26,3 +27,12 @@ def zeroed(model: nn.Module, sites: Sites, masks: Sequence[Mask]) -> nn.Module:
     for mask, matrix in zip(masks, prunable(rival, sites), strict=True):
         apply(mask, matrix, matrix.weight)
     return rival
+
+
+def smallest_masks(
+    matrices: Sequence[Matrix], sparsities: Sequence[float], *, scope: str, ranking: str = "magnitude", inputs=None
+) -> list[list[Mask]]:
+    """The masks of each sparsity."""
+    score = RANKINGS[ranking]
+    cuts = find_cuts(matrices, score, inputs or {}, sparsities, scope=scope)
+    return [cut_masks(matrices, score, inputs or {}, cut) for cut in cuts]

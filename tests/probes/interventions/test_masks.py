@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from pruning import traced
+from pruning import smallest_masks, traced
 from torch import nn
 from torch.nn.utils import prune
 
 from depthscope.probes.interventions import matrices as matrices_module
-from depthscope.probes.interventions.masks import apply, group_masks, smallest_masks
+from depthscope.probes.interventions.masks import apply, group_masks
 from depthscope.probes.interventions.matrices import Matrix, prunable
 from depthscope.probes.interventions.ranking import RANKINGS, input_sizes
 from depthscope.probes.interventions.thresholds import thresholds
@@ -33,9 +33,9 @@ def kept(mask, of: Matrix) -> list:
 
 def test_global_takes_the_smaller_matrix_and_matrix_half_of_each():
     small, large = matrix([[0.1, 0.2, 0.3, 0.4]]), matrix([[1.0, 2.0, 3.0, 4.0]])
-    (whole,) = smallest_masks([small, large], MAGNITUDE, {}, [0.5], scope="global")
+    (whole,) = smallest_masks([small, large], [0.5], scope="global")
     assert [mask.pruned for mask in whole] == [4, 0]
-    (each,) = smallest_masks([small, large], MAGNITUDE, {}, [0.5], scope="matrix")
+    (each,) = smallest_masks([small, large], [0.5], scope="matrix")
     assert torch.equal(kept(each[0], small), torch.tensor([[0.0, 0.0, 0.3, 0.4]]))
     assert torch.equal(kept(each[1], large), torch.tensor([[0.0, 0.0, 3.0, 4.0]]))
 
@@ -52,7 +52,7 @@ def test_zeros_are_exact_and_masks_are_nested(monkeypatch, ranking, scope, dtype
     ]
     grid = [0.0, 0.05, 0.1, 0.5, 0.51, 0.9, 1.0]
     zeros = []
-    for sparsity, found in zip(grid, smallest_masks(several, RANKINGS[ranking], {}, grid, scope=scope), strict=True):
+    for sparsity, found in zip(grid, smallest_masks(several, grid, scope=scope, ranking=ranking), strict=True):
         weights = [kept(mask, of) for mask, of in zip(found, several, strict=True)]
         zeros.append(torch.cat([(w == 0).flatten() for w in weights]))
         sizes = [of.numel for of in several]
@@ -63,7 +63,7 @@ def test_zeros_are_exact_and_masks_are_nested(monkeypatch, ranking, scope, dtype
 
 def test_equal_scores_are_given_out_in_order_and_never_too_many():
     same = matrix([[1.0] * 4, [-1.0] * 4])
-    (found,) = smallest_masks([same], MAGNITUDE, {}, [0.375], scope="global")
+    (found,) = smallest_masks([same], [0.375], scope="global")
     assert torch.equal(kept(found[0], same), torch.tensor([[0.0, 0, 0, 1], [-1, -1, -1, -1]]))
 
 
@@ -114,7 +114,7 @@ def test_masks_equal_torchs_global_unstructured():
         rival = copy.deepcopy(model)
         linears = [(m, "weight") for path, m in rival.named_modules() if isinstance(m, nn.Linear) and "block" in path]
         prune.global_unstructured(linears, pruning_method=prune.L1Unstructured, amount=amount)
-        (found,) = smallest_masks(matrices, MAGNITUDE, {}, [amount], scope="global")
+        (found,) = smallest_masks(matrices, [amount], scope="global")
         for (module, _), mask, of in zip(linears, found, matrices, strict=True):
             assert torch.equal(kept(mask, of), module.weight)
 
@@ -126,7 +126,7 @@ def test_wanda_weighs_by_the_inputs():
     x = torch.tensor([[[4.0, 0.0, 2.0, 1.0], [3.0, 0.5, 1.0, 1.0]]])
     inputs = input_sizes((of,), lambda: layer(x))
     assert torch.allclose(inputs["main", 1, "w"], x[0].square().mean(0).sqrt())
-    (found,) = smallest_masks([of], RANKINGS["wanda"], inputs, [0.5], scope="matrix")
+    (found,) = smallest_masks([of], [0.5], scope="matrix", ranking="wanda", inputs=inputs)
     assert torch.equal(kept(found[0], of), torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
     assert not layer._forward_pre_hooks
 

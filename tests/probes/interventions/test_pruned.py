@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 from families import FAMILIES
-from pruning import traced, zeroed
+from pruning import smallest_masks, traced, zeroed
 
 from depthscope.probes.batch import call
 from depthscope.probes.interventions import pruned as pruned_module
-from depthscope.probes.interventions.masks import apply, group_masks, smallest_masks
+from depthscope.probes.interventions.masks import apply, group_masks
 from depthscope.probes.interventions.matrices import prunable
 from depthscope.probes.interventions.pruned import pruned
 from depthscope.probes.interventions.ranking import RANKINGS
@@ -50,7 +50,7 @@ def test_whatever_interrupts_leaves_the_weights_themselves(monkeypatch, error, p
     model = build_model("pre", layers=3, width=32, heads=2, vocab=64, seed=1).eval()
     matrices = prunable(model, find_sites(model))
     before = {name: (id(p), p._version, p.detach().clone()) for name, p in model.named_parameters()}
-    (found,) = smallest_masks(matrices, MAGNITUDE, {}, [0.5], scope="global")
+    (found,) = smallest_masks(matrices, [0.5], scope="global")
     ids = torch.zeros(1, 4, dtype=torch.int64)
 
     def fail(*args):
@@ -74,7 +74,7 @@ def test_whatever_interrupts_leaves_the_weights_themselves(monkeypatch, error, p
 def test_autocast_sees_the_masked_weights():
     model = build_model("pre", layers=2, width=32, heads=2, vocab=64, seed=1).eval()
     matrices = prunable(model, find_sites(model))
-    (found,) = smallest_masks(matrices, MAGNITUDE, {}, [0.9], scope="global")
+    (found,) = smallest_masks(matrices, [0.9], scope="global")
     ids = torch.arange(8).view(1, 8)
     rival = zeroed(model, find_sites(model), found)
     with torch.autocast("cpu", torch.bfloat16):
