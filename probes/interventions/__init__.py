@@ -7,7 +7,9 @@ in INTERVENTIONS.
 from .context import Context, Kind
 from .cost import Cost
 from .holdout import Holdout, Losses, LossFn, as_holdout, paired, sequence_losses
+from .near_zero import near_zero, near_zero_cost
 from .skip import repeat, repeat_cost, skip, skip_cost, zero, zero_cost
+from .sparsity import sparsity, sparsity_cost
 
 __all__ = [
     "INTERVENTIONS",
@@ -26,5 +28,7 @@ INTERVENTIONS: dict[str, Kind] = {
     "skip": Kind(skip, skip_cost),
     "zero": Kind(zero, zero_cost),
     "repeat": Kind(repeat, repeat_cost),
+    "sparsity": Kind(sparsity, sparsity_cost),
+    "near_zero": Kind(near_zero, near_zero_cost),
 }
 """By the names that `only` takes, in the order in which they run."""

@@ -1,7 +1,8 @@
 """What a held-out measurement is given, and what it has to say of itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
@@ -22,6 +23,7 @@ class Context:
     """A model in eval mode and without gradients, its sites and held-out batches, for one step of a run.
 
     `base` are the losses of the untouched model. `seed` is for what is drawn. `bench` skips, repeats and zeroes.
+    `initial`: these are the weights that the run began with. `memory` is kept from one evaluation of a run to its next.
     """
 
     model: nn.Module
@@ -32,6 +34,8 @@ class Context:
     bench: Bench
     advance: Callable[[Cost], None]
     seed: int = 0
+    initial: bool = False
+    memory: dict[str, Any] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[LayerKey, ...]:
