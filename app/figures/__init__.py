@@ -8,6 +8,7 @@ from .caveats import comparison_caveats
 from .depth_profile import DEPTH_PROFILE
 from .effectiveness import EFFECTIVENESS
 from .init_theory import INIT_THEORY
+from .later_effects import LATER_EFFECTS
 from .layer_cost import LAYER_COST
 from .layer_series import LAYER_SERIES
 from .layer_step import LAYER_STEP
@@ -39,6 +40,7 @@ FIGURES: dict[str, AnyFigure] = {
         LAYER_COST,
         SPANS,
         PRUNING_CURVE,
+        LATER_EFFECTS,
         SKIP_OVER_TIME,
     )
 }

@@ -76,9 +76,9 @@ def effectiveness_table(info: Effectiveness) -> pd.DataFrame:
 EFFECTIVENESS = Table(
     name="effectiveness",
     title="Effectiveness in numbers",
-    caption="Only differences beyond two standard errors count. Participation is 1 where all blocks matter alike and 1/L "
-    "where one does everything; blocks above 1 % cost more than that share of the loss to skip; tolerances are the share "
-    "of blocks that cost less to skip, or to run twice.",
+    caption="Only differences beyond two standard errors count. Participation is 1 where all blocks matter alike and "
+    "1/L where one does everything; blocks above 1 % cost more than that share of the loss to skip; tolerances are the "
+    "share of blocks that cost less to skip, or to run twice.",
     reads=("runs", "stack", "step"),
     query=effectiveness_query,
     info=effectiveness_info,

@@ -18,7 +18,7 @@ from .page import Page
 __all__ = ["EFFECTIVENESS"]
 
 QUESTION = "Which blocks does the model need? The answer is the held-out loss without them."
-ONE_RUN = ("layer_cost", "spans", "pruning_curve")
+ONE_RUN = ("layer_cost", "spans", "pruning_curve", "later_effects")
 
 
 def effectiveness(scene: Scene) -> View:

@@ -13,11 +13,11 @@ from depthscope.app.figures.layer_cost import layer_cost_figure, layer_cost_info
 from depthscope.app.figures.pruning_curve import pruning_curve_info
 from depthscope.app.figures.skip_cost import skip_cost_figure, skip_cost_info
 from depthscope.app.figures.skip_over_time import skip_over_time_info
-from depthscope.app.figures.spans import spans_figure, spans_info
+from depthscope.app.figures.spans import spans_info
 from depthscope.app.theme import LIGHT
 from depthscope.app.view import View
 
-NAMES = ("skip_cost", "layer_cost", "spans", "pruning_curve", "skip_over_time")
+NAMES = ("skip_cost", "layer_cost", "spans", "pruning_curve", "later_effects", "skip_over_time")
 VIEW = View(runs=("r",))
 
 
@@ -92,12 +92,25 @@ def test_spans_keep_noise_out_of_the_colours():
     (grid,) = info.grids
     assert grid.values == ((0.5, 0.001, 0.3), (0.9, -0.2, None))
     assert grid.noise == ((False, True, False), (False, False, False))
-    assert grid.best == ((2, 1), (2, 2)) and grid.log
-    coloured, grey, falling, dots = spans_figure(info, LIGHT).data
+    assert grid.marked == ((2, 1), (2, 2)) and grid.log
+    coloured, grey, falling, dots = FIGURES["spans"].draw(info, LIGHT).data
     assert np.isnan(coloured.z[0][1]) and np.isnan(coloured.z[1][1])
     assert grey.z[0][1] == 1 and falling.z[1][1] == 1
     assert list(dots.x) == [2, 2]
     assert "1 grey cell is within two standard errors." in info.note
+
+
+def test_an_evaluation_of_single_blocks_does_not_hide_older_spans(store):
+    frame = FIGURES["spans"].query(store, View(runs=("pre-0",), step=79))
+    assert set(frame["step"]) == {40} and set(frame["kind"]) == {"loss", "angle"}
+    assert set(frame.loc[frame["kind"] == "loss", "span"]) == set(range(1, 7))
+
+
+def test_pairs_of_blocks(store):
+    info = FIGURES["later_effects"].record(store, View(runs=("pre-0",)))
+    (grid,) = info.grids
+    assert (grid.x, grid.y) == (tuple(range(1, 6)), tuple(range(2, 7)))
+    assert grid.values[0] == (0.5, None, None, None, None) and grid.values[4][0] == pytest.approx(0.1)
 
 
 def test_single_blocks_are_no_picture_of_spans():
