@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 __all__ = ["Pool", "hear", "tap"]
 
@@ -18,13 +19,14 @@ Pool = Callable[[Tensor, Tensor, Tensor | None], None]
 """(row, gradient, real tokens): add a gradient to a row."""
 
 
-def hear(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: Pool) -> None:
-    """Call `pool` with the gradient of `x` when it comes."""
+def hear(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: Pool) -> RemovableHandle:
+    """Call `pool` with the gradient of `x` when it comes; the hook goes with the tensor, or by its handle."""
 
     def heard(grad: Tensor) -> None:
         pool(row, grad, real_BT)
 
-    x.register_hook(heard)  # type: ignore[no-untyped-call]
+    handle: RemovableHandle = x.register_hook(heard)  # type: ignore[no-untyped-call]
+    return handle
 
 
 def tap(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: Pool) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from depthscope.store import Massive
@@ -68,6 +69,7 @@ class Recorder:
         self.restarts: list[Callable[[], None]] = []  # what counts the calls of blocks that run several times
         self._engine = Engine(failed)
         self._heard = WeakTensorKeyDictionary()
+        self._on_leaves: list[RemovableHandle] = []
         self.tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._failed = failed
 
@@ -141,7 +143,9 @@ class Recorder:
         if torch.compiler.is_compiling():
             return tap(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
         if self._is_news(slot, x):
-            hear(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
+            handle = hear(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
+            if x.is_leaf:  # a parameter outlives the step
+                self._on_leaves.append(handle)
         return None
 
     def _is_news(self, slot: Slot, x: Tensor) -> bool:
@@ -206,6 +210,10 @@ class Recorder:
 
     def take(self) -> Tensor:
         """All sums of the step as one flat tensor on the device; the next step starts from zero."""
+        for handle in self._on_leaves:
+            handle.remove()
+        self._on_leaves = []
+        self._heard = WeakTensorKeyDictionary()
         return torch.cat([part.take() for part in (self.activations, self.gradients, self.pairs, self.massive)])
 
     def combine(self, flat_Wn: Tensor) -> Tensor:

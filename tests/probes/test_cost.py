@@ -1,9 +1,5 @@
 """What a probe costs, counted and not timed: operations on steps that are not sampled, waits for the device, memory."""
 
-import gc
-import tracemalloc
-from collections import Counter
-
 import pytest
 import torch
 from counting import Operations, Waits

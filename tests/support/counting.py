@@ -74,7 +74,7 @@ def tree_lists(index: Any) -> tuple[Any, ...]:
 
 
 class _Transfers(TorchDispatchMode):
-    """Operations that wait by themselves, and copies between host and device; 0-d host tensors are passed as numbers."""
+    """Operations that wait by themselves, and copies between host and device (0-d host tensors go along as numbers)."""
 
     def __init__(self, seen: list[str]) -> None:
         super().__init__()
