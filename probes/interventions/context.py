@@ -62,9 +62,10 @@ class Context:
 class Kind:
     """One kind of measurement: `measure` returns its records, `cost` says beforehand what it takes.
 
-    `standard`: measured where nobody asks for anything else.
+    `standard`: measured where nobody names what to measure; `in_training`: also every `evaluate_every` steps.
     """
 
     measure: Callable[[Context], list[Record]]
     cost: Callable[[Context], Cost]
     standard: bool = True
+    in_training: bool = False

@@ -17,9 +17,21 @@ from depthscope.store import DepthscopeError
 from ..batch import as_arguments, count_tokens, default_mask
 from ..untouched import untouched
 from .split import moved, rows, sequences
-from .tokens import sequence_sums
+from .tokens import aligned, sequence_sums
 
-__all__ = ["Holdout", "LossFn", "Losses", "as_holdout", "joined", "paired", "piece_losses", "pieces", "sequence_losses"]
+__all__ = [
+    "Holdout",
+    "LossFn",
+    "Losses",
+    "as_holdout",
+    "halves",
+    "joined",
+    "paired",
+    "piece_losses",
+    "pieces",
+    "scored",
+    "sequence_losses",
+]
 
 LossFn = Callable[[nn.Module, Any], Tensor]
 """From a model and a batch to the mean loss, 0-d, in nats a token."""
@@ -94,15 +106,39 @@ def pieces(holdout: Holdout) -> Iterator[Any]:
             yield rows(batch, slice(start, start + size))
 
 
+def halves(holdout: Holdout) -> tuple[Holdout, Holdout]:
+    """Every other sequence of each batch, and the others; of batches with a single sequence every other batch.
+
+    Raises DepthscopeError where there is a single sequence.
+    """
+    if all(sequences(batch) > 1 for batch in holdout.batches):
+        parts = [[rows(batch, slice(start, None, 2)) for batch in holdout.batches] for start in (0, 1)]
+    else:
+        parts = [list(holdout.batches[start::2]) for start in (0, 1)]
+    if not parts[1]:
+        raise DepthscopeError("expected held-out sequences to choose on and others to report on, got one; pass more")
+    even, odd = (Holdout(tuple(part), holdout.loss_fn) for part in parts)
+    return even, odd
+
+
 def piece_losses(model: nn.Module, piece: Any, loss_fn: LossFn | None) -> Losses:
     """The losses of one piece; with a loss function it is one cluster, weighted by its real tokens."""
-    first = next(model.parameters(), None)
-    batch = piece if first is None else moved(piece, first.device)
+    batch = _beside(model, piece)
     if loss_fn is None:
         return Losses(*sequence_sums(model, batch))
     args, kwargs = as_arguments(batch)
     tokens_1 = torch.tensor([float(count_tokens(args, kwargs, default_mask(args, kwargs)))], dtype=torch.float64)
     return Losses(loss_fn(model, batch).detach().double().cpu().reshape(1) * tokens_1, tokens_1)
+
+
+def scored(model: nn.Module, piece: Any) -> tuple[Tensor, Tensor]:
+    """Logits of a piece with the targets they are for; -100 is not counted."""
+    return aligned(model, _beside(model, piece))
+
+
+def _beside(model: nn.Module, piece: Any) -> Any:
+    first = next(model.parameters(), None)
+    return piece if first is None else moved(piece, first.device)
 
 
 def joined(parts: Iterable[Losses]) -> Losses:

@@ -1,4 +1,4 @@
-"""The loss when one block is left out, one branch adds nothing, or one block runs twice: M6 of layer effectiveness.
+"""The loss when one block is left out, one branch adds nothing, or one block runs twice.
 
 Skipping passes a block's input on, so in a post-norm model its norms are left out with it (the stream is normalised
 already by the block before); zeroing a branch there keeps the norm after the sum. A gate or a layer scale inside the

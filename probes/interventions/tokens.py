@@ -13,27 +13,34 @@ from torch import Tensor, nn
 
 from depthscope.store import DepthscopeError
 
-__all__ = ["sequence_sums"]
+__all__ = ["IGNORED", "aligned", "sequence_sums"]
 
-_IGNORED = -100  # torch's own: targets that count for nothing
+IGNORED = -100  # torch's own: targets that count for nothing
 _PASS_LOSS = "pass loss_fn(model, batch) -> mean loss"
 
 
 def sequence_sums(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
     """`(sums_S, tokens_S)`, float64 on the CPU: cross-entropy in nats and counted tokens of each sequence.
 
-    batch: ids `[B, T]` (next token); (inputs, targets) with targets `[B, T]`, or `[B]` classes; a mapping of the
-    forward's arguments, with `labels` or else `input_ids`. Targets of -100, and those that an attention mask of the
-    same shape leaves out, do not count. Raises DepthscopeError where logits and targets do not fit.
+    Raises DepthscopeError where logits and targets do not fit.
+    """
+    return _sums(*aligned(model, batch))
+
+
+def aligned(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+    """Logits `[B, T, V]` with the targets `[B, T]` they are for (-100: not counted), or `[B, V]` with classes `[B]`.
+
+    batch: ids `[B, T]` (next token); (inputs, targets); or a mapping of the forward's arguments, with `labels` or else
+    `input_ids`. Targets that an attention mask of the same shape leaves out do not count.
     """
     if isinstance(batch, Mapping):
         return _of_mapping(model, dict(batch))
     if isinstance(batch, Tensor):
-        return _sums(*_next(_logits(model(batch)), batch))
+        return _next(_logits(model(batch)), batch)
     if len(batch) != 2:
         raise DepthscopeError(f"expected a batch of (inputs, targets), got {len(batch)} items; {_PASS_LOSS}")
     inputs, targets = batch
-    return _sums(_logits(model(inputs)), targets)
+    return _logits(model(inputs)), targets
 
 
 def _of_mapping(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -42,20 +49,25 @@ def _of_mapping(model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, Tensor
     if labels is None:
         return _without_labels(logits, batch)
     shifted = labels.dim() == 2 and logits.dim() == 3 and _is_shifted(logits, labels, output)
-    if labels.shape == _shape_of(batch.get("attention_mask")) and "decoder_input_ids" not in batch:
-        labels = labels.masked_fill(~batch["attention_mask"].bool(), _IGNORED)
-    return _sums(*(_next(logits, labels) if shifted else (logits, labels)))
+    if "decoder_input_ids" not in batch:
+        labels = _real(labels, batch.get("attention_mask"))
+    return _next(logits, labels) if shifted else (logits, labels)
 
 
 def _without_labels(logits: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """The next token of what the model reads."""
     prefix = "decoder_" if "decoder_input_ids" in batch else ""
-    ids, mask = batch.get(f"{prefix}input_ids"), batch.get(f"{prefix}attention_mask")
+    ids = batch.get(f"{prefix}input_ids")
     if ids is None:
         raise DepthscopeError(f"expected a batch with labels or input_ids, got {sorted(batch)}; {_PASS_LOSS}")
-    if ids.shape == _shape_of(mask) and mask is not None:
-        ids = ids.masked_fill(~mask.bool(), _IGNORED)
-    return _sums(*_next(logits, ids))
+    return _next(logits, _real(ids, batch.get(f"{prefix}attention_mask")))
+
+
+def _real(ids_BT: Tensor, mask: Any) -> Tensor:
+    """Without the targets that a mask of the same shape leaves out."""
+    if not isinstance(mask, Tensor) or mask.shape != ids_BT.shape:
+        return ids_BT
+    return ids_BT.masked_fill(~mask.bool(), IGNORED)
 
 
 def _is_shifted(logits_BTV: Tensor, labels_BT: Tensor, output: Any) -> bool:
@@ -92,8 +104,8 @@ def _sums(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
             f"expected logits [B, T, V] for targets [B, T], got {list(logits.shape)} for {list(targets.shape)}; "
             f"{_PASS_LOSS}"
         )
-    losses = F.cross_entropy(logits.float().movedim(-1, 1), targets, reduction="none", ignore_index=_IGNORED)
-    return _by_sequence(losses), _by_sequence(targets != _IGNORED)
+    losses = F.cross_entropy(logits.float().movedim(-1, 1), targets, reduction="none", ignore_index=IGNORED)
+    return _by_sequence(losses), _by_sequence(targets != IGNORED)
 
 
 def _by_sequence(values: Tensor) -> Tensor:
@@ -111,7 +123,3 @@ def _logits(output: Any) -> Tensor:
         if isinstance(each, Tensor) and each.is_floating_point() and each.dim() in (2, 3):
             return each
     raise DepthscopeError(f"expected a model that returns logits, got {type(output).__name__}; {_PASS_LOSS}")
-
-
-def _shape_of(tensor: Any) -> Any:
-    return tensor.shape if isinstance(tensor, Tensor) else None
