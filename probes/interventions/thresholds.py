@@ -14,6 +14,7 @@ from torch import Tensor
 __all__ = ["Threshold", "as_bits", "thresholds"]
 
 _DIGIT = 16
+_FEW = 1 << _DIGIT  # scores that are sorted faster than counted
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ def thresholds(scores: Callable[[], Iterable[Tensor]], counts: Sequence[int]) ->
 
     `scores` may be called several times and must give the same non-negative floats each time.
     """
+    if sum(score.numel() for score in scores()) <= _FEW:
+        return _by_sorting(torch.cat([as_bits(score).flatten() for score in scores()]), counts)
     found = {k: (0, k) for k in counts}  # the bits known so far, and how many to prune among those that share them
     width = 64 if next(iter(scores())).dtype is torch.float64 else 32
     for shift in range(width - _DIGIT, -1, -_DIGIT):
@@ -40,6 +43,12 @@ def thresholds(scores: Callable[[], Iterable[Tensor]], counts: Sequence[int]) ->
 def as_bits(score: Tensor) -> Tensor:
     """Integers that order as the non-negative floats do; NaN is largest, and so is pruned last."""
     return score.contiguous().view(torch.int64 if score.dtype is torch.float64 else torch.int32)
+
+
+def _by_sorting(bits_n: Tensor, counts: Sequence[int]) -> list[Threshold]:
+    sorted_n = bits_n.sort().values
+    found = [int(sorted_n[max(0, k - 1)]) for k in counts]
+    return [Threshold(bits, k - int((bits_n < bits).sum())) for bits, k in zip(found, counts, strict=True)]
 
 
 def _histograms(scores: Callable[[], Iterable[Tensor]], prefixes: set[int], shift: int) -> dict[int, Tensor]:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from depthscope.probes.interventions import matrices as matrices_module
+from depthscope.probes.interventions import thresholds as thresholds_module
 from depthscope.probes.interventions.masks import apply, group_masks
 from depthscope.probes.interventions.matrices import Matrix, prunable
 from depthscope.probes.interventions.ranking import RANKINGS, input_sizes
@@ -43,7 +44,9 @@ def test_global_takes_the_smaller_matrix_and_matrix_half_of_each():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("scope", ["global", "matrix"])
 @pytest.mark.parametrize("ranking", sorted(RANKINGS))
-def test_zeros_are_exact_and_masks_are_nested(monkeypatch, ranking, scope, dtype):
+@pytest.mark.parametrize("few", [0, 1 << 16])
+def test_zeros_are_exact_and_masks_are_nested(monkeypatch, few, ranking, scope, dtype):
+    monkeypatch.setattr(thresholds_module, "_FEW", few)
     monkeypatch.setattr(matrices_module, "CHUNK", 64)  # many chunks, none a multiple of 8 long
     generator = torch.Generator().manual_seed(0)
     shapes = ((7, 13), (13, 5), (3, 4, 6))
@@ -67,7 +70,9 @@ def test_equal_scores_are_given_out_in_order_and_never_too_many():
     assert torch.equal(kept(found[0], same), torch.tensor([[0.0, 0, 0, 1], [-1, -1, -1, -1]]))
 
 
-def test_thresholds_are_those_of_a_sort():
+@pytest.mark.parametrize("few", [0, 1 << 16])
+def test_thresholds_are_those_of_a_sort(monkeypatch, few):
+    monkeypatch.setattr(thresholds_module, "_FEW", few)
     scores = torch.cat([torch.rand(5000, generator=torch.Generator().manual_seed(1)), torch.zeros(9)])
     ordered = scores.sort().values.view(torch.int32)
     counts = [0, 1, 9, 10, 2500, 5008, 5009]
