@@ -49,7 +49,11 @@ class Scene:
 
     def record(self, figure: Figure[R] | Table[R], view: View) -> R:
         """The record of a figure or table for a view."""
-        return figure.info(self._frame(figure.name, view.keep(figure.reads)), view)
+        return figure.info(self.frame(figure, view), view)
+
+    def frame(self, figure: Figure[R] | Table[R], view: View) -> pd.DataFrame:
+        """The frame that a figure or table is made from."""
+        return self._frame(figure.name, view.keep(figure.reads))
 
     def sites(self) -> pd.DataFrame:
         """What was measured of the runs on screen: `metric_sites`."""

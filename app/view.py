@@ -39,6 +39,11 @@ class View:
     depth: str = "layer"
     """Axis of the depth profile: 'layer', or 'relative' to each run's own depth."""
 
+    pruning: str = "matrix:magnitude"
+    """How weights were pruned: scope and ranking of a sparsity curve."""
+    level: int | None = None
+    """Percent of the weights pruned, where shares of matrices are shown; None: about half of them."""
+
     @property
     def focus(self) -> str:
         """The run that a single-run figure shows; '' when there is none."""
@@ -110,4 +115,6 @@ _READERS = {
     "x": _text,
     "scale": _text,
     "depth": _text,
+    "pruning": _text,
+    "level": _number,
 }

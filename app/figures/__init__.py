@@ -6,6 +6,7 @@ FIGURES["loss"].draw(record, THEMES["light"]) -> plotly figure; .table(record) -
 
 from .caveats import comparison_caveats
 from .depth_profile import DEPTH_PROFILE
+from .dropping import DROPPING
 from .effectiveness import EFFECTIVENESS
 from .init_theory import INIT_THEORY
 from .later_effects import LATER_EFFECTS
@@ -14,12 +15,16 @@ from .layer_series import LAYER_SERIES
 from .layer_step import LAYER_STEP
 from .loss import LOSS
 from .massive import MASSIVE
+from .near_zero import NEAR_ZERO
+from .pruned_shares import PRUNED_SHARES
 from .pruning_curve import PRUNING_CURVE
 from .record import AnyFigure, AnyTable, Drawn, Figure, Table
 from .seed_groups import SEED_GROUPS
 from .skip_cost import SKIP_COST
 from .skip_over_time import SKIP_OVER_TIME
 from .spans import SPANS
+from .sparsity_curve import SPARSITY_CURVE
+from .sparsity_patterns import SPARSITY_PATTERNS
 from .strategy_profiles import STRATEGY_PROFILES
 from .summary import SUMMARY
 
@@ -42,7 +47,11 @@ FIGURES: dict[str, AnyFigure] = {
         PRUNING_CURVE,
         LATER_EFFECTS,
         SKIP_OVER_TIME,
+        SPARSITY_CURVE,
+        SPARSITY_PATTERNS,
+        PRUNED_SHARES,
+        NEAR_ZERO,
     )
 }
 
-TABLES: dict[str, AnyTable] = {table.name: table for table in (SUMMARY, EFFECTIVENESS)}
+TABLES: dict[str, AnyTable] = {table.name: table for table in (SUMMARY, EFFECTIVENESS, DROPPING)}

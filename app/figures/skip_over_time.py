@@ -7,6 +7,7 @@ from depthscope.store import Store
 
 from ..view import View
 from .axes import horizontal, is_log, joined
+from .clock import on_axis
 from .frames import measured, numbers
 from .heat import Heat, heat_alt, heat_figure, heat_table
 from .held_out import is_signal
@@ -17,18 +18,11 @@ __all__ = ["SKIP_OVER_TIME", "skip_over_time_info"]
 
 
 def skip_over_time_query(store: Store, view: View) -> pd.DataFrame:
-    """Interventions of the focus run that skip one block, at every evaluation, with tokens trained on and seconds."""
+    """Interventions of the focus run that skip one block, at every evaluation, with `x`."""
     run = view.focus
     frame = store.interventions(runs=[run], action="skip", site="block")
     frame = frame[(frame["span"] == 1) & (frame["stack"] == view.stack)].dropna(subset=["layer"])
-    if view.x == "step" or frame.empty:
-        return frame.assign(x=frame["step"])
-    clock = store.steps([run], columns=["tokens", "wall_time"])[["step", "tokens", "wall_time"]]
-    clock = clock.assign(wall_time=clock["wall_time"] - clock["wall_time"].min())
-    clock = clock[["step", view.x]].dropna().rename(columns={view.x: "x"}).astype({"step": "int64"})
-    # Tokens of a step row are those seen once the step is done; the evaluation stands on the weights before it.
-    frame = frame.astype({"step": "int64"}).sort_values("step")
-    return pd.merge_asof(frame, clock.sort_values("step"), on="step").dropna(subset=["x"])
+    return on_axis(store, view, frame)
 
 
 def skip_over_time_info(frame: pd.DataFrame, view: View) -> Heat:

@@ -9,7 +9,8 @@ from .massive import MASSIVE
 from .overview import OVERVIEW
 from .page import Page
 from .runs import RUNS
+from .sparsity import SPARSITY
 
 __all__ = ["PAGES", "Page"]
 
-PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, DEPTH, HEATMAP, MASSIVE, EFFECTIVENESS, COMPARE, HELP)
+PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, DEPTH, HEATMAP, MASSIVE, EFFECTIVENESS, SPARSITY, COMPARE, HELP)

@@ -18,6 +18,7 @@ QUESTIONS = {
     "heatmap": "In which layer did it start, and at which step?",
     "massive": "Do a few channels and tokens carry the largest activations?",
     "effectiveness": "Which layers does the model need, and how many could go?",
+    "sparsity": "How many weights are needed, and where are the others?",
     "compare": "Which norm strategy does better, and is the comparison fair?",
 }
 LAYERS = (

@@ -12,7 +12,17 @@ pytestmark = pytest.mark.browser
 
 SLOW = 60_000  # ms; a loaded machine
 PLOTS = "[...document.querySelectorAll('.js-plotly-plot')]"
-CHARTS = {"overview": 2, "runs": 1, "depth": 2, "heatmap": 3, "massive": 1, "effectiveness": 6, "compare": 2, "help": 0}
+CHARTS = {
+    "overview": 2,
+    "runs": 1,
+    "depth": 2,
+    "heatmap": 3,
+    "massive": 1,
+    "effectiveness": 6,
+    "sparsity": 4,
+    "compare": 2,
+    "help": 0,
+}
 WAITING = "404"  # Streamlit asks for two files below the address of a page before it asks for them where they are
 
 

@@ -14,7 +14,17 @@ from depthscope.app.view import View, from_params, to_params
 from depthscope.store import StoreBusy
 
 NAMES = [page.name for page in PAGES]
-CHARTS = {"overview": 2, "runs": 1, "depth": 2, "heatmap": 3, "massive": 1, "effectiveness": 6, "compare": 2, "help": 0}
+CHARTS = {
+    "overview": 2,
+    "runs": 1,
+    "depth": 2,
+    "heatmap": 3,
+    "massive": 1,
+    "effectiveness": 6,
+    "sparsity": 4,
+    "compare": 2,
+    "help": 0,
+}
 
 
 @pytest.fixture

@@ -56,16 +56,20 @@ def _row(step: int, layer: int | None, span: int, site: str, action: str, delta:
 
 
 def _sparsity(step: int, trained: float) -> Iterator[Record]:
-    for scope, extra in (("global", 1.0), ("matrix", 0.9)):
-        for ranking, steep in (("magnitude", 1.0), ("random", 8.0)):
-            for sparsity in GRID:
-                yield _point(step, "unstructured", scope, ranking, "current", sparsity, extra * steep, trained)
-    for pattern, sparsity in (("2:4", 0.5), ("4:8", 0.5), ("1:4", 0.75)):
+    for scope, ranking, steep in (
+        ("global", "magnitude", 1.0),
+        ("matrix", "magnitude", 0.9),
+        ("matrix", "random", 8.0),
+    ):
+        for sparsity in GRID:
+            yield _point(step, "unstructured", scope, ranking, "current", sparsity, steep, trained)
+    for pattern, sparsity in (("2:4", 0.0), ("2:4", 0.5), ("4:8", 0.5), ("1:4", 0.75)):
         yield _point(step, pattern, "matrix", "magnitude", "current", sparsity, 1.2, trained)
-    for sparsity in GRID:
-        yield SparsityPoint(
-            step, "oneshot_ce", "unstructured", "global", "magnitude", "init", sparsity, 4.85, SE, TOKENS
-        )
+    for scope in ("global", "matrix") if not step else ():
+        for sparsity in GRID:
+            yield SparsityPoint(
+                step, "oneshot_ce", "unstructured", scope, "magnitude", "init", sparsity, 4.85, SE, TOKENS
+            )
 
 
 def _point(
@@ -76,6 +80,9 @@ def _point(
 
 
 def _matrices(layers: int, step: int, trained: float) -> Iterator[Record]:
+    for threshold in (1e-4, 1e-3, 1e-2, 4.7e-4):
+        share = min(1.0, threshold * 20 * (1 + trained))
+        yield SparsityLayer(step, "main", None, "all", threshold, near_zero=share)
     for layer in range(1, layers + 1):
         for nth, matrix in enumerate(MATRICES):
             for threshold in (1e-4, 1e-3, 1e-2):
