@@ -17,8 +17,15 @@ ELSEWHERE = {
     "config": "compare",
     "norm_placement": "depth",
     "all": "depth",
+    "skip_loss": "effectiveness",
+    "prune_set": "effectiveness",
+    "sparsity": "sparsity",
+    "near_zero": "sparsity",
 }
 """Pages for evidence that is no metric of a layer; everything else is a cut of the heatmap."""
+
+HELD_OUT = ("effectiveness", "sparsity")
+"""Pages whose batches are always the held-out ones."""
 
 FOLLOWED = 5
 """Layers followed over time at most: more lines than that cannot be told apart."""
@@ -30,6 +37,8 @@ def evidence_view(finding: Any, view: View) -> tuple[str, View]:
     at = replace(view, run=finding.run, stack=finding.stack)
     if page == "compare" or finding.metric == "all":
         return page, replace(at, step=None)
+    if page in HELD_OUT:
+        return page, replace(at, step=_onset(finding.steps))
     at = replace(at, phase=finding.phase, step=_onset(finding.steps))
     if page != "heatmap":
         return page, at

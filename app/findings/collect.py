@@ -70,6 +70,11 @@ def stack_frames(tables: Tables, run: str, stack: str) -> RunFrames:
         rates=rates_of(rates),
         spikes=rows(tables.spikes, run),
         around=long(rows(tables.around, run, stack=stack)),
+        skips=rows(tables.held_out.skips, run, stack=stack),
+        removals=rows(tables.held_out.removals, run, stack=stack),
+        drops=rows(tables.held_out.drops, run),
+        jumps=rows(tables.held_out.jumps, run, stack=stack),
+        fluctuation=rows(tables.held_out.fluctuation, run, stack=stack),
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from depthscope.store import Store
 
+from .held_out import HeldOut, fetch_held_out
 from .thresholds import Thresholds
 
 __all__ = ["Tables", "fetch"]
@@ -114,6 +115,7 @@ class Tables:
     rates: pd.DataFrame
     spikes: pd.DataFrame
     around: pd.DataFrame
+    held_out: HeldOut
 
 
 def fetch(store: Store, runs: Sequence[str], limits: Thresholds) -> Tables:
@@ -140,6 +142,7 @@ def fetch(store: Store, runs: Sequence[str], limits: Thresholds) -> Tables:
         rates=ask(RATES),
         spikes=spikes,
         around=around(store, spikes, known),
+        held_out=fetch_held_out(store, names, limits, known),
     )
 
 

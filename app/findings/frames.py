@@ -107,6 +107,24 @@ class RunFrames:
     absolute deviation."""
     around: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "metric", "value"))
     """variance and param_grad_norm of each layer at the sampled steps up to the first after the worst of `spikes`."""
+    skips: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "loss", "delta", "delta_se", "tokens"))
+    """Held-out loss without single blocks, at the newest evaluations, oldest first."""
+    removals: pd.DataFrame = field(
+        default_factory=lambda: _empty("step", "ranking", "span", "loss", "delta", "delta_se")
+    )
+    """Held-out loss with `span` blocks removed together, at the newest evaluation."""
+    drops: pd.DataFrame = field(
+        default_factory=lambda: _empty(
+            "step", "scope", "ranking", "weights", "definition", "sparsity", "loss", "reached"
+        ).astype({"definition": "str"})
+    )
+    """`dropping_points` of the newest curves, of all stacks together."""
+    jumps: pd.DataFrame = field(
+        default_factory=lambda: _empty("evaluations", "threshold", "from_step", "step", "near_zero", "increase", "z")
+    )
+    """The largest rise of the share of near-zero weights, a row a threshold; NaN where there was none."""
+    fluctuation: pd.DataFrame = field(default_factory=lambda: _empty("step", "distance", "layer", "site"))
+    """Batch norms: the largest distance of batch variances over the layers, a row a sampled step."""
 
 
 def by_step(frame: pd.DataFrame, column: str) -> list[tuple[int, pd.Series]]:

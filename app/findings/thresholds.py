@@ -64,6 +64,22 @@ class Thresholds:
     dead_share: float = 1e-5
     """Gradient norm of a block, over the median of its peers, below which it is dead. Own choice."""
 
+    cheap_loss: float = 0.01
+    """Share of the held-out loss that a removal may cost and still be cheap. Own choice."""
+    removable_share: float = 0.1
+    """Share of the blocks that can go together, worth a line. Own choice."""
+    jump_share: float = 0.05
+    """Share of all weights that become near zero between two evaluations, worth a line. Own choice."""
+    jump_z: float = 3.0
+    """And its standard deviations above the rises before. Own choice."""
+    min_evaluations: int = 4
+    """Evaluations that are needed to call a rise unusual. Own choice."""
+    fluctuation_distance: float = 1.0
+    """Distance of batch variances from the running ones (norm over channels); healthy runs here stay below 0.3. Own
+    choice."""
+    fluctuation_growth: float = 100.0
+    """The same over its median in the first half of the run. Own choice."""
+
     massive_abs: float = 100.0
     """Magnitude of a massive activation (arXiv 2402.17762)."""
     massive_ratio: float = 1000.0

@@ -37,6 +37,14 @@ def test_other_evidence_has_its_own_page(metric, page):
     assert (found, view.run, view.metric, view.site) == (page, "b", "kurtosis", "resid_post")
 
 
+@pytest.mark.parametrize(
+    ("metric", "page"), [("skip_loss", "effectiveness"), ("prune_set", "effectiveness"), ("near_zero", "sparsity")]
+)
+def test_held_out_evidence_is_shown_at_its_evaluation_without_a_choice_of_batch(metric, page):
+    found, view = evidence_view(finding(metric=metric, site="block", phase="probe", steps=(30, 60)), VIEW)
+    assert (found, view.run, view.step, view.phase) == (page, "b", 30, "auto")
+
+
 def test_the_frame_is_worst_first_and_gives_each_run_its_verdict(five):
     frame = findings_frame(five, ["pre-0", "lns-0", "post-0"])
     order = ["critical", "warning", "info", "ok"]

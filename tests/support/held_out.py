@@ -23,7 +23,7 @@ def held_out(strategy: str, layers: int, step: int, last: int) -> Iterator[Recor
         yield from _block(strategy, layers, layer, step, trained)
     for span in range(1, layers):
         for ranking in RANKINGS:
-            slope = 0.02 * (1 + RANKINGS.index(ranking))
+            slope = 0.004 * (1 + RANKINGS.index(ranking))
             yield _row(step, None, span, ranking, "prune_set", slope * trained * span**1.5)
     summary = {"participation_ratio": 0.2 + 0.3 * trained, "deep_half_ratio": 0.1 if strategy == "pre" else 0.6}
     yield from (LayerEffect(step, "main", None, None, name, value) for name, value in summary.items())
@@ -35,7 +35,7 @@ def _cost(strategy: str, layers: int, layer: int, trained: float) -> float:
     if layer == 1:
         return 1.5 * trained
     deep = layer > layers / 2
-    return trained * (0.0004 if deep and strategy == "pre" else 0.05 / layer)
+    return trained * (0.0004 if deep and strategy == "pre" else 0.08 - 0.04 * layer / layers)
 
 
 def _block(strategy: str, layers: int, layer: int, step: int, trained: float) -> Iterator[Record]:
