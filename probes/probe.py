@@ -1,5 +1,6 @@
 """The probe: what `watch` returns. It hands what hooks see to the run's session and keeps every failure inside."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet, finalize
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from depthscope.store import Event, Metric
+from depthscope.store import Event, Metric, Record
 
 from .boundary import on_optimizer_steps
 from .clipping import Clip, forget_clips, on_clip
@@ -16,6 +17,7 @@ from .distributed import Writer
 from .exits import close_at_exit
 from .failures import Failures
 from .inert import Inert
+from .interventions import LossFn
 from .metrics import METRICS
 from .scaling import forget_scaling, on_scaling
 from .session import Plan, Session
@@ -44,6 +46,7 @@ class Probe:
         self._failures = Failures(self._report)
         self._session = Session(model, writer, sites, self._failures, plan)
         self._busy = self._closed = False
+        self._asked = 0  # evaluations, each of which may fail by itself
         self._handles = [
             model.register_forward_pre_hook(_RootInput(self), with_kwargs=True, prepend=True),
             model.register_forward_hook(_RootOutput(self), always_call=True),
@@ -81,13 +84,38 @@ class Probe:
         """Close the current step by hand, for loops without a torch optimizer."""
         self._failures.safely("step", self._session.updated, list(self._model.parameters()))
 
+    def evaluate(
+        self, batches: Any = None, loss_fn: LossFn | None = None, only: Sequence[str] | str | None = None
+    ) -> list[Record]:
+        """Measure the weights as they are now on held-out batches; returns the records, which are written too.
+
+        batches: as `watch(holdout=...)`, the default. loss_fn(model, batch): mean loss in nats a token; without
+        it cross-entropy of the next token. only: names of INTERVENTIONS; default all but the expensive ones. The model
+        is left bit for bit as it was. A kind that was measured on these weights before is not measured again.
+        """
+        before, self._busy = self._busy, True
+        self._asked += 1
+        try:
+            session = self._session
+            return session.held_out.on_demand(session.updates, session.sites, batches, loss_fn, only)
+        except Exception as error:
+            self._failures.add(f"evaluate() number {self._asked}", error)
+            return []
+        finally:
+            self._busy = before
+
     def close(self, status: str = "finished") -> None:
-        """Write what is left, detach from the model and close the run. Safe to call twice."""
+        """Write what is left, detach from the model and close the run. Safe to call twice.
+
+        A held-out evaluation that is due for the last weights is made first, where the run has finished.
+        """
         if self._closed:
             return
         self._closed = True
         self._forget_exit()
         self._abandoned.detach()
+        if status == "finished":
+            self._aside(self._session.evaluate_if_due)
         self._failures.safely("the last step", self._session.finish)
         for handle in self._handles:
             handle.remove()

@@ -24,6 +24,7 @@ from .batch import Mask, count_tokens
 from .clipping import Clip
 from .distributed import Writer, world
 from .failures import Failures
+from .held_out import HeldOut, HeldOutPlan
 from .measurement import Measurement
 from .schedule import Schedule
 from .sites import Sites, trace_sites
@@ -49,6 +50,7 @@ class Plan:
     sampled: Schedule
     probed: Schedule
     mask: Mask
+    held_out: HeldOutPlan
     probe_batch: Any = None
     labelled: bool = False  # the user named the strategy
     tokens: int = 0  # trained on before, where a run goes on
@@ -61,6 +63,7 @@ class Session:
         self.sites, self.step, self.log = sites, writer.from_step, StepLog(plan.tokens)
         self.measurement: Measurement | None = None
         self._model, self._writer, self._failures, self._plan = model, writer, failures, plan
+        self.held_out = HeldOut(model, writer, failures, plan.held_out)
         self._clips: list[Clip] = []
         self._owned: dict[int, bool] = {}
         self._stepped: set[int] = set()
@@ -107,7 +110,18 @@ class Session:
         assert self.measurement is not None
         if self._plan.probe_batch is not None and self._plan.probed(self.step):
             self._failures.safely("probe batch", self.measurement.run_probe_batch, self._plan.probe_batch)
+        self.evaluate_if_due()
         self.measurement.arm(sampled=self._sampling)
+
+    def evaluate_if_due(self) -> None:
+        """The held-out evaluation of the weights as they are now."""
+        if self.held_out.is_due(self.updates):
+            self._failures.safely("held-out evaluation", self.held_out.at, self.updates, self.sites)
+
+    @property
+    def updates(self) -> int:
+        """How many updates the weights have had."""
+        return self.step + self._updated
 
     def note(self, name: str, value: Any) -> None:
         """The loop logs something."""
@@ -141,6 +155,8 @@ class Session:
             return
         if not self._seen and id(optimizer) in self._stepped:
             self.close_step()
+        if not self._seen:
+            self.evaluate_if_due()
         if self._sampling and self.measurement is not None:
             self.measurement.before_update(_parameters_of(optimizer))
 

@@ -6,19 +6,32 @@ plain integers: a graph of the whole model unrolls them, and where only the shar
 graph for each call.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
 from .inert import Inert
 
-__all__ = ["EachTurn"]
+__all__ = ["EachTurn", "all_turns_paused"]
+
+
+@contextmanager
+def all_turns_paused() -> Iterator[None]:
+    """Inside, blocks may run as often as they like, and no call counts."""
+    before, EachTurn.paused = EachTurn.paused, True
+    try:
+        yield
+    finally:
+        EachTurn.paused = before
 
 
 class EachTurn(Inert):
     """Passes a hook's call on to the hook of the layer that is running; to none for calls that were not expected."""
+
+    paused: ClassVar[bool] = False
 
     def __init__(self, hooks: Mapping[int, Callable[..., Any]], failed: Callable[[str, Exception], None]) -> None:
         self._hooks, self._failed = dict(hooks), failed
@@ -31,6 +44,8 @@ class EachTurn(Inert):
         self._again = []
 
     def __call__(self, module: nn.Module, *seen: Any) -> Any:
+        if self.paused:
+            return None
         hook = self._hooks.get(self._turn())
         return None if hook is None else hook(module, *seen)
 

@@ -16,6 +16,8 @@ from depthscope.store import DepthscopeError, Event, RunInfo, open_run
 from .batch import Mask, as_arguments, default_mask
 from .compiled import forget_graphs
 from .distributed import Writer, open_once, world
+from .held_out import held_out_plan
+from .interventions import check_whole
 from .probe import Probe, is_watched
 from .provenance import git_commit
 from .resume import tokens_before
@@ -40,6 +42,9 @@ def watch(
     mask: Mask | None = None,
     probe_batch: Any = None,
     probe_every: int | Schedule | None = None,
+    holdout: Any = None,
+    evaluate_every: int | Schedule | None = None,
+    evaluate_only: Sequence[str] | str | None = None,
     sites: Mapping[str, Any] | None = None,
     example_inputs: Any = None,
     start_step: int | None = None,
@@ -54,6 +59,9 @@ def watch(
     mask: function of a forward's (args, kwargs) to [B, T] bool of real tokens; default the root's attention_mask.
     probe_batch: a fixed held-out batch (tensor, tuple or mapping of the forward's arguments), measured in eval mode
     every probe_every steps (default 10 x every) without touching random numbers, buffers or modes; phase 'probe'.
+    holdout: batches for held-out measurements, a batch or a list of them: ids, (inputs, targets), or a mapping.
+    evaluate_every: measure them every n steps, from step 0 on: which layers do work (see docs/effectiveness.md);
+    evaluate_only: these kinds in place of the cheap ones. Without evaluate_every, `Probe.evaluate` measures on demand.
     sites: {'blocks': ..., 'attn': ..., 'mlp': ...} where the model is not understood by itself.
     example_inputs: arguments to trace the model with now rather than at its first training forward.
     start_step, resume: go on with a run of this name; earlier rows from that step on are replaced.
@@ -64,11 +72,14 @@ def watch(
     if is_watched(model):
         raise DepthscopeError("expected a model that is not watched, this one is already; close() its probe first")
     sampled, probed = schedule(every), schedule(_probe_every(every) if probe_every is None else probe_every)
+    held_out = held_out_plan(holdout, evaluate_every, evaluate_only, seed)
+    if evaluate_every is not None:
+        check_whole(model)
     found = find_sites(model, sites)
     info = RunInfo(run or _generated_name(model, strategy), strategy, group, seed=seed, config=config, tags=tuple(tags))
     writer = open_once(_described(info, model), lambda i: open_run(store, i, resume=resume, from_step=start_step))
     tokens = _go_on(store, writer) if resume else 0
-    plan = Plan(sampled, probed, mask or default_mask, probe_batch, strategy is not None, tokens)
+    plan = Plan(sampled, probed, mask or default_mask, held_out, probe_batch, strategy is not None, tokens)
     return _attached(Probe(model, writer, found, plan), model, example_inputs)
 
 

@@ -7,6 +7,7 @@ cannot depend on it, so this holds for any model: encoders and decoders, towers,
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from ..tensors import first_stream
 from .blockcall import BlockCall, Kept, stream_in, with_output
 from .cost import NOTHING, Cost
 from .holdout import Holdout, Losses, joined, piece_losses, pieces
-from .patch import heard_arguments, silenced, standing_in, without_caches
+from .patch import heard_arguments, silenced, standing_in
 from .program import UNCHANGED, LayerKey, Program
 from .split import sequences
 
@@ -53,6 +54,21 @@ class Bench:
         self._kept: dict[LayerKey, Kept] = {}
         self._real_BT: Tensor | None = None
 
+    def settle(self) -> float:
+        """Run the first piece once, keep the layers that can be left out, and return the blocks' share of its time.
+
+        Raises DepthscopeError where there is none.
+        """
+        piece = next(pieces(self._holdout))
+        began = perf_counter()
+        with self.on(piece, lambda model, batch: piece_losses(model, batch, self._holdout.loss_fn)):
+            took, inside = perf_counter() - began, self._forward.seconds
+            self.layers = tuple(layer for layer in self.layers if self.changeable(layer))
+        if not self.layers:
+            raise DepthscopeError("expected blocks that return what they are given in shape, found none to leave out")
+        self.branches = {key: name for key, name in self.branches.items() if key[0] in self.layers}
+        return min(1.0, inside / took)
+
     def losses(self, programs: Sequence[Program], holdout: Holdout | None = None) -> tuple[Losses, list[Losses]]:
         """The losses of the untouched model and of each program, on the same sequences."""
         chosen = holdout or self._holdout
@@ -83,7 +99,7 @@ class Bench:
                 self._finished(share)
                 yield base, run
             finally:
-                self._kept, self._forward = {}, _Forward(UNCHANGED)
+                self._kept = {}
 
     def changeable(self, layer: LayerKey) -> bool:
         """Whether the block ran on the piece at hand and returns what it is given in shape: it can be left out."""
@@ -98,7 +114,6 @@ class Bench:
             inner = {name: model.get_submodule(name) for name in self.branches.values()}
             stack.enter_context(silenced(inner, self._is_silent))
             stack.enter_context(heard_arguments(model, self._hear))
-            stack.enter_context(without_caches(model))
             yield
 
     def _hear(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -173,6 +188,7 @@ class _Forward:
         self.program, self.first, self.keeps = program, first, keeps
         self._observer = observer
         self.executed = self.silenced = 0
+        self.seconds = 0.0  # inside blocks
         self.inside: LayerKey | None = None
         self._turns: dict[str, int] = {}
 
@@ -184,11 +200,12 @@ class _Forward:
     def counted(self, layer: LayerKey, own: Callable[..., Any]) -> Callable[..., Any]:
         def forward(*args: Any, **kwargs: Any) -> Any:
             self.executed += 1
-            self.inside = layer
+            self.inside, began = layer, perf_counter()
             try:
                 return own(*args, **kwargs)
             finally:
                 self.inside = None
+                self.seconds += perf_counter() - began
 
         return forward
 

@@ -4,6 +4,7 @@ learns little.
 Source: the argument of The Curse of Depth in Large Language Models (arXiv 2502.05795).
 """
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -68,7 +69,8 @@ def _product(call: BlockCall, v_BTD: Tensor) -> tuple[str, Tensor]:
 
 def _forward_mode(call: BlockCall, v_BTD: Tensor) -> Tensor:
     """J v by dual numbers; fused attention has no forward derivative, its plain form does."""
-    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the first dual number: torch scripts its rules for them
         dual = forward_ad.make_dual(call.stream.clone(), v_BTD)  # type: ignore[no-untyped-call]
         tangent: Tensor | None = forward_ad.unpack_dual(stream_in(call(dual))).tangent  # type: ignore[no-untyped-call]
         if tangent is None:
