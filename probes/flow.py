@@ -4,13 +4,16 @@ h ──┬─ [pre norm] ─ attention ─ [out norm] ─ + ─ [post norm] ─
     └────────────── [carry scale] ──────────┘                └────────────── [carry scale] ─────┘
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from torch import nn
 
 from .trace import Call, Node, Op, Trace
 
-__all__ = ["BlockFlow", "Branch", "block_flow", "is_norm"]
+__all__ = ["BlockFlow", "Branch", "block_flow", "is_norm", "is_norm_module"]
 
 _MIXER_WORDS = ("attn", "attention", "mixer", "mamba", "rwkv", "time_mix")
+_CROSS_WORDS = ("cross", "encoder_attn", "encdec", "multihead_attn", "inter_attention", "src_attn")
 _MLP_WORDS = ("mlp", "ffn", "ff", "feed_forward", "feedforward", "fc", "moe", "expert", "dense", "output", "linear")
 
 
@@ -18,7 +21,7 @@ _MLP_WORDS = ("mlp", "ffn", "ff", "feed_forward", "feedforward", "fc", "moe", "e
 class Branch:
     """One residual addition of a block."""
 
-    kind: str  # 'attn' or 'mlp'
+    kind: str  # 'attn', 'cross' (attention to another sequence), 'mlp', or 'block' where it is the block as a whole
     module: str | None  # whose output is what is added; None when what is added is no module's output
     source: str | None  # the module that computes the branch, before an output norm
     raw_norm: str | None  # the norm between branch and addition, where there is one: its input is the raw branch
@@ -29,6 +32,7 @@ class Branch:
     before: Node  # the stream the branch is added to
     total: Node  # the sum
     reads_stream: bool = False  # with nothing in between, so that it is known to have no norm before it
+    attends_across: bool = False  # its module is called cross-attention
     reads_normed: bool = False  # it reads the stream itself, which is a norm's output when it enters the block
 
 
@@ -53,8 +57,14 @@ class _Joined:
 
 
 def is_norm(call: Call) -> bool:
-    """Whether a module is a normalisation: named so, and shape-preserving by its trace."""
-    return "norm" in type(call.module).__name__.lower() and call.input is not None and call.output is not None
+    """Whether a module is a normalisation: one tensor in, one of the same shape out."""
+    return is_norm_module(call.module) and call.input is not None and call.output is not None
+
+
+def is_norm_module(module: nn.Module) -> bool:
+    """Whether a module is named a norm and has no weights but vectors: what follows a norm (PreNorm) has others."""
+    vectors = all(p.numel() == max(p.shape, default=1) for p in module.parameters())
+    return "norm" in type(module).__name__.lower() and (vectors or isinstance(module, nn.LayerNorm))
 
 
 def block_flow(trace: Trace, block: Call) -> BlockFlow:
@@ -67,7 +77,7 @@ def block_flow(trace: Trace, block: Call) -> BlockFlow:
         return BlockFlow((), False)
     branches = [b for i, join in enumerate(joins) for b in reader.branches(join, i, joins)]
     in_place = any(join.total[0] == block.input[0] for join in joins) if block.input else False
-    return BlockFlow(tuple(branches), in_place, reader.has_norm_before(joins[0]))
+    return BlockFlow(tuple(_told_apart(branches)), in_place, reader.has_norm_before(joins[0]))
 
 
 class _Reader:
@@ -151,6 +161,7 @@ class _Reader:
             before=join.before,
             total=join.total,
             reads_stream=source is not None and self.path(source.input) is not None,
+            attends_across=source is not None and _is_cross(source, self.block),
             reads_normed=self.enters_normed and join.before == self.block.input,
         )
 
@@ -199,11 +210,27 @@ def _is_normed(trace: Trace, block: Call) -> bool:
 
 
 def _kind(source: Call | None, block: Call, index: int) -> str:
-    """'attn' or 'mlp' by the words in the module's path inside the block, then in its class, else by order."""
+    """What a branch is by the words in the module's path inside the block, then in its class, else by order."""
     if source is not None:
         for words in (source.name.removeprefix(block.name).lower(), type(source.module).__name__.lower()):
             if any(word in words for word in _MIXER_WORDS):
                 return "attn"
             if any(word in words for word in _MLP_WORDS):
                 return "mlp"
+        if source.name == block.name:
+            return "block"
     return "attn" if index == 0 else "mlp"
+
+
+def _is_cross(source: Call, block: Call) -> bool:
+    words = f"{source.name.removeprefix(block.name)} {type(source.module).__name__}".lower()
+    return any(word in words for word in _CROSS_WORDS)
+
+
+def _told_apart(branches: list[Branch]) -> list[Branch]:
+    """A decoder's second attention, where exactly one of two is called so; any other pair stays two of a kind."""
+    attending = [branch for branch in branches if branch.kind == "attn"]
+    across = [branch for branch in attending if branch.source is not None and branch.attends_across]
+    if len(attending) != 2 or len(across) != 1:
+        return branches
+    return [replace(branch, kind="cross") if branch is across[0] else branch for branch in branches]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from .batch import Mask
@@ -54,14 +54,15 @@ _Hooks = dict[_Place, Callable[..., Any]]
 def _hooks_of(block: Block, sites: Sites, recorder: Recorder, failed: Failed) -> _Hooks:
     """The hooks of one layer, the block's own first."""
     slot = recorder.blocks[block.stack, block.layer]
-    hooks: _Hooks = {
-        _Place(block.name, "input", "block"): _BlockInput(recorder, slot, failed),
-        _Place(block.name, "output", "block"): _BlockOutput(recorder, slot, failed),
-    }
+    hooks: _Hooks = {}
+    through = block.enters == (block.name, "input") and block.leaves == (block.name, "output")
+    for kind, place in (("enters", block.enters), ("leaves", block.leaves)):
+        if place is not None:
+            hooks[_Place(*place, kind)] = _EDGES[kind](recorder, slot, failed, at=place[1], alone=through)
     for tap in sites.taps:
         if tap.key[:2] == (block.stack, block.layer):
-            kind = _InputTap if tap.at == "input" else _OutputTap
-            hooks[_Place(tap.name, tap.at, tap.key[2])] = kind(recorder, recorder.slot(tap.key), slot, failed)
+            site = _SiteTap(recorder, recorder.slot(tap.key), slot, failed, at=tap.at, alone=tap.alone)
+            hooks[_Place(tap.name, tap.at, tap.key[2])] = site
     return hooks
 
 
@@ -104,66 +105,57 @@ class _CompiledRootOutput(Inert):
 
 
 class _Tap(Inert):
-    """Calls `record` on what a hook sees; in a compiled graph what it returns takes the seen value's place."""
+    """Calls `record` on what a hook sees; in a compiled graph what it returns takes the seen value's place.
 
-    def __init__(self, recorder: Recorder, failed: Failed) -> None:
-        self.recorder, self._failed = recorder, failed
+    Not where others read the same tensor (`alone` is False): they would not see the replacement, so that in a graph the
+    gradient of such a site is not heard.
+    """
 
-    def record(self, seen: Any) -> Any:
+    def __init__(self, recorder: Recorder, failed: Failed, *, at: str, alone: bool) -> None:
+        self.recorder, self._failed, self._at, self._alone = recorder, failed, at, alone
+
+    def record(self, stream: Tensor) -> Tensor | None:
         raise AssertionError("every tap says what it records")
 
-    def see(self, seen: Any) -> Any:
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], other: Any) -> Any:
+        """`other` is a dict, the keyword arguments, before the module runs, and its output afterwards."""
+        seen = (args, other) if self._at == "input" else other
         if torch.compiler.is_compiling():
-            tapped = self.record(seen)
-            return None if tapped is None else with_stream(seen, tapped)
+            stream = first_stream(seen)
+            tapped = None if stream is None else self.record(stream)
+            return None if tapped is None or not self._alone else with_stream(seen, tapped)
         try:
-            self.record(seen)
+            stream = first_stream(seen)
+            if stream is not None:
+                self.record(stream)
         except Exception as error:
             self._failed(type(self).__name__.strip("_"), error)
         return None
 
 
-class _BlockInput(_Tap):
-    def __init__(self, recorder: Recorder, block: BlockSlot, failed: Failed) -> None:
-        super().__init__(recorder, failed)
+class _Enters(_Tap):
+    def __init__(self, recorder: Recorder, block: BlockSlot, failed: Failed, *, at: str, alone: bool) -> None:
+        super().__init__(recorder, failed, at=at, alone=alone)
         self.block = block
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.see((args, kwargs))
-
-    def record(self, seen: Any) -> Any:
-        stream = first_stream(seen)
-        return None if stream is None else self.recorder.enter_block(self.block, stream)
+    def record(self, stream: Tensor) -> Tensor | None:
+        return self.recorder.enter_block(self.block, stream)
 
 
-class _BlockOutput(_Tap):
-    def __init__(self, recorder: Recorder, block: BlockSlot, failed: Failed) -> None:
-        super().__init__(recorder, failed)
-        self.block = block
+class _Leaves(_Enters):
+    def record(self, stream: Tensor) -> Tensor | None:
+        return self.recorder.leave_block(self.block, stream)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return self.see(output)
 
-    def record(self, seen: Any) -> Any:
-        stream = first_stream(seen)
-        return None if stream is None else self.recorder.leave_block(self.block, stream)
+_EDGES = {"enters": _Enters, "leaves": _Leaves}
 
 
 class _SiteTap(_Tap):
-    def __init__(self, recorder: Recorder, slot: Slot, block: BlockSlot, failed: Failed) -> None:
-        super().__init__(recorder, failed)
+    def __init__(
+        self, recorder: Recorder, slot: Slot, block: BlockSlot, failed: Failed, *, at: str, alone: bool
+    ) -> None:
+        super().__init__(recorder, failed, at=at, alone=alone)
         self.slot, self.block = slot, block
 
-    def record(self, seen: Any) -> Any:
-        x = first_stream(seen)
-        return None if x is None else self.recorder.see(self.slot, x, self.block)
-
-
-class _InputTap(_SiteTap):
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.see((args, kwargs))
-
-
-class _OutputTap(_SiteTap):
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return self.see(output)
+    def record(self, stream: Tensor) -> Tensor | None:
+        return self.recorder.see(self.slot, stream, self.block)

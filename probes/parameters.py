@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from .flow import is_norm_module
+
 __all__ = ["parameter_groups"]
 
 
@@ -48,11 +50,11 @@ def _branch_of(model: nn.Module, name: str, branches: Mapping[str, str]) -> str 
         return None
     if parts[: parting + 1] == paths[0][: parting + 1]:
         return "attn"
-    return None if any(_is_norm(model, ".".join(parts[:i])) for i in range(parting, len(parts))) else "mlp"
-
-
-def _is_norm(model: nn.Module, path: str) -> bool:
-    return "norm" in type(model.get_submodule(path)).__name__.lower()
+    return (
+        None
+        if any(is_norm_module(model.get_submodule(".".join(parts[:i]))) for i in range(parting, len(parts)))
+        else "mlp"
+    )
 
 
 def _by_type(model: nn.Module, parameter: str) -> str:

@@ -220,7 +220,7 @@ class Session:
         if collected.grad_norm is not None:
             self.log.note(step, "grad_norm", collected.grad_norm)
         self._writer.write(*collected.records, *self.log.records(collected.waiting))
-        if collected.saw_nothing:
+        if collected.saw_nothing and (self.sites.taps or any(block.leaves for block in self.sites.blocks)):
             self._failures.add("measuring", NothingSeen(step))
             torch._dynamo.reset()
 
@@ -243,7 +243,8 @@ class Session:
         """Write what is known of the layers and, where the user gave no label, the placement that was found."""
         modules = dict(self._model.named_modules())
         for block in self.sites.blocks:
-            n_params = sum(p.numel() for p in modules[block.name].parameters())
+            parts = block.parts or (block.name,)
+            n_params = sum(p.numel() for part in parts for p in modules[part].parameters())
             kind = type(modules[block.name]).__name__
             layer = Layer(block.stack, block.layer, block.name, kind, n_params, block.placement, block.turns > 1)
             self._writer.write(layer)

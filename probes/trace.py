@@ -60,12 +60,17 @@ class Call:
 class Trace:
     calls: list[Call] = field(default_factory=list)
     made: dict[Node, Op] = field(default_factory=dict)
+    when: dict[Node, int] = field(default_factory=dict)
     keep: list[Tensor] = field(default_factory=list)
     clock: int = 0
 
     def node(self, tensor: Tensor) -> Node:
         self.keep.append(tensor)
         return id(tensor), tensor._version
+
+    def is_within(self, call: Call, node: Node) -> bool:
+        """Whether `node` was made inside this call."""
+        return call.start <= self.when.get(node, -1) < call.end
 
     def tick(self) -> int:
         self.clock += 1
@@ -75,14 +80,21 @@ class Trace:
 def trace_forward(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
     """Run `model` once on a one-sequence slice of its arguments, without gradients or side effects, and record it.
 
-    Raises whatever the model raises; callers fall back to what the structure alone tells.
+    A model that does not take the slice is given everything. Raises whatever it raises then; callers fall back to what
+    the structure alone tells.
     """
+    try:
+        return _traced(model, *_one_sequence((args, dict(kwargs))))
+    except Exception:
+        return _traced(model, args, kwargs)
+
+
+def _traced(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
     trace = Trace()
     handles = [handle for name, module in model.named_modules() for handle in _watch_calls(trace, name, module)]
     try:
         with untouched(model), _Recorder(trace), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what this forward warns of, the loop's own will
-            args, kwargs = _one_sequence((args, dict(kwargs)))
             model(*args, **kwargs)
     finally:
         for handle in handles:
@@ -104,7 +116,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if op is not None:
             tensor, version = self.trace.node(tensors_in(result)[0])
             # Autograd counts an in-place change only after this returns.
-            self.trace.made[tensor, version + func.name().split(".")[0].endswith("_")] = op
+            node = (tensor, version + func.name().split(".")[0].endswith("_"))
+            self.trace.made[node], self.trace.when[node] = op, self.trace.clock
         return result
 
 

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 import torch
-from own_models import LinearAttention, Looped, NanoGPT, ScaledOutside, rms_by_hand
+from own_models import AddedOutside, LinearAttention, Looped, NanoGPT, Pairs, ScaledOutside, rms_by_hand
 from torch import Tensor, nn
 
 IDS = torch.randint(97, (2, 9), generator=torch.Generator().manual_seed(0))
@@ -31,9 +31,8 @@ class Family:
 
 
 BOTH = frozenset({"attn_out", "mlp_out"})
-# A decoder block that attends twice has no single attention branch.
-DECODER, SCALED = frozenset({"mlp_out"}), frozenset({"attn_raw", "mlp_raw"})
-TWO = {"encoder": BOTH, "decoder": DECODER}
+SCALED = frozenset({"attn_raw", "mlp_raw"})
+TWO = {"encoder": BOTH, "decoder": BOTH}
 
 
 def hidden(layers: Mapping[int, int] | None = None, **paths: str) -> Callable[[nn.Module, Mapping[str, Any]], States]:
@@ -313,6 +312,10 @@ FAMILIES: dict[str, Family] = {
     "nanoGPT": Family(_seeded(NanoGPT), _TEXT, "pre", _own),
     "functional norms, scaled outside": Family(_seeded(ScaledOutside), _TEXT, "pre", _own),
     "norms by hand, scaled outside": Family(_seeded(ScaledOutside, rms_by_hand), _TEXT, "pre", _own),
+    "branches added outside the blocks": Family(
+        _seeded(AddedOutside), _TEXT, "pre", _own, branches={"main": frozenset()}
+    ),
+    "lists of attention and MLP": Family(_seeded(Pairs), _TEXT, "pre", _own),
     "two blocks looped": Family(_seeded(Looped), _TEXT, "pre", _own, {"main": 4}),
     "torch.nn.TransformerEncoder": Family(
         _stack(nn.TransformerEncoderLayer, nn.TransformerEncoder), _SRC, "post", _torch_encoder
@@ -322,6 +325,5 @@ FAMILIES: dict[str, Family] = {
     ),
     "torch.nn.TransformerDecoder": Family(
         _stack(nn.TransformerDecoderLayer, nn.TransformerDecoder), _TGT, "post", _torch_decoder,
-        branches={"main": DECODER},
     ),
 }  # fmt: skip

@@ -149,3 +149,148 @@ class Looped(Model):
         for _ in range(self.loops):
             x = super().run(x)
         return x
+
+
+class Inner(nn.Module):
+    """Attention and MLP with a residual connection between them, and none around both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attn, self.ln, self.mlp = Attention(), nn.LayerNorm(D), MLP()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.attn(x)
+        return x + self.mlp(self.ln(x))
+
+
+class AddedOutside(Model):
+    """The model adds what its blocks return: their outputs are branches, the stream is nobody's output."""
+
+    def __init__(self) -> None:
+        super().__init__([Inner() for _ in range(LAYERS)])
+        self.norms, self.ln_f = nn.ModuleList(nn.LayerNorm(D) for _ in range(LAYERS)), nn.LayerNorm(D)
+
+    def run(self, x: Tensor) -> Tensor:
+        for block, norm in zip(self.h, self.norms, strict=True):
+            x = x + block(norm(x))
+            self.states.append(x.detach().clone())
+        return self.ln_f(x)
+
+
+class NormedOutside(AddedOutside):
+    """The same after the addition: Post-LN around the blocks."""
+
+    def run(self, x: Tensor) -> Tensor:
+        for block, norm in zip(self.h, self.norms, strict=True):
+            x = norm(x + block(x))
+            self.states.append(x.detach().clone())
+        return x
+
+
+class SkippedOutside(Model):
+    """Blocks with their own residual stream, and one more connection around each of them."""
+
+    def __init__(self) -> None:
+        super().__init__([NanoBlock() for _ in range(LAYERS)])
+        self.ln_f = nn.LayerNorm(D)
+
+    def run(self, x: Tensor) -> Tensor:
+        for block in self.h:
+            x = x + block(x)
+            self.states.append(x.detach().clone())
+        return self.ln_f(x)
+
+
+class NobodyReads(AddedOutside):
+    """The sums are read by functions only."""
+
+    def run(self, x: Tensor) -> Tensor:
+        for block in self.h:
+            x = x + block(rms(x))
+            self.states.append(x.detach().clone())
+        return rms(x)
+
+
+class PreNorm(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.inner = nn.LayerNorm(D), inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(self.norm(x))
+
+
+class Pairs(Model):
+    """After lucidrains/vit-pytorch: a layer is a list of an attention and an MLP, with norms inside of them."""
+
+    def __init__(self) -> None:
+        super().__init__([nn.ModuleList([PreNorm(Attention()), PreNorm(MLP())]) for _ in range(LAYERS)])
+        self.ln_f = nn.LayerNorm(D)
+
+    def run(self, x: Tensor) -> Tensor:
+        for attn, mlp in self.h:
+            x = attn(x) + x
+            x = mlp(x) + x
+            self.states.append(x.detach().clone())
+        return self.ln_f(x)
+
+
+class Residual(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.inner = nn.LayerNorm(D), inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(self.norm(x))
+
+
+class ResidualPairs(Model):
+    """A layer is a list of two modules that each carry the stream."""
+
+    def __init__(self) -> None:
+        super().__init__([nn.ModuleList([Residual(Attention()), Residual(MLP())]) for _ in range(LAYERS)])
+
+    def run(self, x: Tensor) -> Tensor:
+        for attn, mlp in self.h:
+            x = mlp(attn(x))
+            self.states.append(x.detach().clone())
+        return x
+
+
+class Columns(Model):
+    """After XLM: one list of attentions, one of norms, one of MLPs."""
+
+    def __init__(self) -> None:
+        super().__init__([Attention() for _ in range(LAYERS)])
+        self.mlps = nn.ModuleList(MLP() for _ in range(LAYERS))
+        self.norms = nn.ModuleList(nn.ModuleList([nn.LayerNorm(D), nn.LayerNorm(D)]) for _ in range(LAYERS))
+
+    def run(self, x: Tensor) -> Tensor:
+        for attn, mlp, (first, second) in zip(self.h, self.mlps, self.norms, strict=True):
+            x = first(x + attn(x))
+            x = second(x + mlp(x))
+            self.states.append(x.detach().clone())
+        return x
+
+
+class ChannelsFirst(nn.Module):
+    """Blocks over [B, C, T]: convolutions, the features on the second axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.h = nn.Conv1d(3, D, 1), nn.ModuleList(ConvBlock() for _ in range(LAYERS))
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        x = self.stem(x_BCT)
+        for block in self.h:
+            x = block(x)
+        return x
+
+
+class ConvBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.GroupNorm(1, D), nn.Conv1d(D, 2 * D, 1), nn.Conv1d(2 * D, D, 1)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        return x_BCT + self.down(F.gelu(self.up(self.norm(x_BCT))))
