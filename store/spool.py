@@ -129,14 +129,28 @@ class RunWriter:
         self._ending: dict[str, Any] = {}  # what the last segment says of the run
         self._closed = self._done = False
         self._flush()
+        self._start()
+        atexit.register(self._at_exit)
+
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._loop, name="depthscope-spool", daemon=True)
         self._thread.start()
-        atexit.register(self._at_exit)
+
+    def _revive(self) -> None:
+        """Another thread for one that died; what it had not written is still here."""
+        if self._thread.is_alive():
+            return
+        try:
+            self._start()
+            self._report("the writer thread died and was started again")
+        except RuntimeError as error:  # no thread can be had now
+            self._warn(f"the writer thread died and cannot be started again ({_reason(error)})")
 
     def write(self, *records: Record) -> None:
         """Hand records over. Never blocks and never raises; what a forked child hands over goes nowhere."""
         if self._closed or os.getpid() != self._pid:
             return
+        self._revive()
         if len(self._incoming) + len(self._backlog) < _BACKLOG:
             self._incoming.extend(records)
             return
@@ -150,6 +164,8 @@ class RunWriter:
         if self._done or os.getpid() != self._pid:
             return
         self._ending = self._ending or {"status": text(status), "ended_at": _now()}
+        if not self._closed:
+            self._revive()
         self._closed = True
         self._stop.set()
         self._thread.join(
@@ -202,8 +218,9 @@ class RunWriter:
         try:
             self._flush()
         except (OSError, duckdb.IOException, MemoryError, duckdb.OutOfMemoryException) as error:
+            if self._failing_since is None:  # the reason names another file every time
+                self._warn(f"cannot write to {self.store} now, keeping rows in memory ({_reason(error)})")
             self._failing_since = self._failing_since or _now()
-            self._warn(f"cannot write to {self.store} now, keeping rows in memory ({_reason(error)})")
             self._absorb()
         except Exception as error:  # rows that can never be written must not block the ones that come after them
             self._report(f"{len(self._backlog)} records could not be stored ({_reason(error)})")
