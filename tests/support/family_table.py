@@ -29,13 +29,19 @@ Written by `python tests/support/family_table.py > docs/families.md` with torch 
 TAIL = """
 ## Sites
 
-- `attn_out`, `mlp_out`: what a branch adds to the stream. A decoder block that attends twice has no single attention
-  branch, so it has no `attn_out`.
+- `attn_out`, `mlp_out`: what a branch adds to the stream. In a decoder block that attends twice `attn_out` is
+  self-attention; what it adds from the other sequence has no site of its own.
 - `attn_raw`, `mlp_raw`: a branch before its output norm, or before it is scaled on the way to the sum (Granite, BEiT).
 - A block that is called several times in a forward (ALBERT, looped models) is as many layers; its parameters are
   counted once, at the first of them.
 - Stages of blocks (Swin) are opened: the depth axis runs through all blocks, whatever their width.
 - Encoder and decoder, or two towers, are two stacks, each with a depth axis of its own.
+- Where the model itself adds what its blocks return (`x = x + block(norm(x))`, lists of attention and MLP, XLM), the
+  stream is followed through those additions, and measured at the module that reads it next. A sum that only functions
+  read is not measured, and said so.
+- A stream with its features on another axis than the last (`[B, C, T]`, `[B, C, H, W]`: ConvNeXt, SqueezeBERT) is not
+  measured, and said so.
+- Inside a compiled graph the gradient of `resid_mid` is left out where its norm is not its only reader.
 - Informer halves the sequence between its encoder's blocks, so only the ends can be compared.
 
 ## Placement
