@@ -17,6 +17,7 @@ from .errors import RunMissing, RunNameTaken
 from .layout import fsync_folder
 
 __all__ = [
+    "APPENDS",
     "Attempt",
     "attempts_of",
     "claim",
@@ -28,6 +29,9 @@ __all__ = [
     "release",
     "restore",
 ]
+
+APPENDS = 2**62
+"""As `from_step` of an attempt that replaces nothing: it is beyond every step."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 

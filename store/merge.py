@@ -8,6 +8,7 @@ ingest folds with the same statements: so all three agree on what a row of the s
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from .claims import APPENDS
 from .schema import KEYS, base_columns, quote
 
 __all__ = ["Source", "cutoffs_sql", "merged_sql", "replaced_sql", "spooled_sql"]
@@ -32,7 +33,8 @@ class Source:
 def cutoffs_sql(source: Source) -> str:
     """One row an attempt. Its rows count below `cutoff`: the smallest `from_step` of the later attempts of its run.
 
-    `stored` says whether the attempt's row is in the database, `late` whether the database has a later one.
+    `stored` says whether the attempt's row is in the database, `late` whether the database has a later one that went on
+    with the run; one that only appends has no say in what the run is.
     """
     columns = _spooled_list(base_columns()["attempts"], source)
     return f"""
@@ -40,7 +42,9 @@ def cutoffs_sql(source: Source) -> str:
             min(from_step) OVER (
                 PARTITION BY run ORDER BY attempt ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
             ) AS cutoff,
-            coalesce(max(attempt) FILTER (stored) OVER (PARTITION BY run) > attempt, false) AS late
+            coalesce(
+                max(attempt) FILTER (stored AND from_step < {APPENDS}) OVER (PARTITION BY run) > attempt, false
+            ) AS late
         FROM (
             SELECT attempt, run, from_step, started_at, true AS stored FROM {source.prefix}attempts
             UNION ALL

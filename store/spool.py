@@ -23,7 +23,7 @@ import duckdb
 from . import claims
 from .backlog import thin
 from .coerce import text
-from .errors import DepthscopeError
+from .errors import DepthscopeError, RunMissing
 from .ingest import start_ingest
 from .layout import Layout, default_store, list_segments
 from .reader import open_store
@@ -57,12 +57,20 @@ class _AttemptRow:
 
 
 def open_run(
-    store: Path | str | None, info: RunInfo, *, resume: bool = False, from_step: int | None = None, rank: int = 0
+    store: Path | str | None,
+    info: RunInfo,
+    *,
+    resume: bool = False,
+    append: bool = False,
+    from_step: int | None = None,
+    rank: int = 0,
 ) -> "RunWriter":
     """Claim the run's name, write the attempt down and start the background thread.
 
     `resume=True` adds an attempt to a run that may exist: from `from_step` on (default: its last step + 1) its rows
-    replace the earlier ones. A rank other than 0 joins the newest attempt, so rank 0 must have opened the run before.
+    replace the earlier ones. `append=True` adds rows to a run that exists, replaces none and leaves its status as it
+    is: for measurements made of its checkpoints. A rank other than 0 joins the newest attempt, so rank 0 must have
+    opened the run before.
     Raises RunNameTaken, RunMissing, StoreBusy (only to find the last step), and DepthscopeError when the folder cannot
     be written.
     """
@@ -73,8 +81,8 @@ def open_run(
     try:
         layout.create()
         ensure_sentinel(layout)
-        attempt = _attempt(layout, info.run, resume, from_step, rank)
-        with _returning_name(layout, info.run, new=rank == 0 and not resume):
+        attempt = _appended(layout, info.run) if append else _attempt(layout, info.run, resume, from_step, rank)
+        with _returning_name(layout, info.run, new=rank == 0 and not (resume or append)):
             return RunWriter(layout, attempt, info, rank)
     except (OSError, duckdb.Error) as error:
         raise DepthscopeError(
@@ -91,6 +99,12 @@ def _attempt(layout: Layout, run: str, resume: bool, from_step: int | None, rank
         last = open_store(layout.root).sql("SELECT coalesce(max(last_step), -1) AS last FROM runs WHERE run = ?", [run])
         from_step = int(last["last"][0]) + 1
     return claims.join(layout.claims, run, [from_step])[0]
+
+
+def _appended(layout: Layout, run: str) -> claims.Attempt:
+    if not claims.is_claimed(layout.claims, run):
+        raise RunMissing(f"expected a run to append to, found none called {run[:80]!r} in {layout.root}")
+    return claims.join(layout.claims, run, [claims.APPENDS])[0]
 
 
 @contextmanager
@@ -110,16 +124,18 @@ class RunWriter:
     def __init__(self, layout: Layout, attempt: claims.Attempt, info: RunInfo, rank: int) -> None:
         self.run = attempt.run
         self.attempt = attempt.attempt
-        self.from_step = attempt.from_step
+        self._appends = attempt.from_step == claims.APPENDS
+        self.from_step = 0 if self._appends else attempt.from_step
         self.store = layout.root
         self._spool = layout.spool
         self._own_row = _AttemptRow(attempt.attempt, attempt.from_step, attempt.started_at)
+        self._next: claims.Attempt | None = None
         self._rank = rank
         self._seq = 0
         self._pid = os.getpid()
         self._incoming: deque[Any] = deque([info])
         self._backlog: list[Any] = []  # taken from the queue, not yet on disk
-        self._facts: dict[str, Any] = {"status": "running", "started_at": attempt.started_at}
+        self._facts: dict[str, Any] = {} if self._appends else {"status": "running", "started_at": attempt.started_at}
         self._refused = 0  # records let go while the disk refused them
         self._thinned: set[int] = set()  # steps that some of them belong to
         self._failing_since: datetime | None = None
@@ -159,11 +175,21 @@ class RunWriter:
         self._incoming.extend(kept)
         self._refused += len(records) - len(kept)
 
+    def begin_at(self, step: int) -> None:
+        """Go on from another step than `from_step`, as one more attempt of the run.
+
+        Only before rows of a step were written: what is known by now of the run goes with the new attempt. Raises
+        OSError where the claim cannot be written; nothing has changed then.
+        """
+        [self._next] = claims.join(Layout(self.store).claims, self.run, [step])
+        self.from_step = step
+
     def close(self, status: str = "finished") -> None:
         """Write what is left, with the run's `status` (finished, failed, interrupted), and start an ingest."""
         if self._done or os.getpid() != self._pid:
             return
-        self._ending = self._ending or {"status": text(status), "ended_at": _now()}
+        if not self._appends:
+            self._ending = self._ending or {"status": text(status), "ended_at": _now()}
         if not self._closed:
             self._revive()
         self._closed = True
@@ -244,8 +270,11 @@ class RunWriter:
     def _flush(self) -> None:
         """Write one segment: what is waiting and all that is known of the run, so that it needs no earlier one."""
         self._take()
+        self._turn_over()
         rows = rows_of([self._own_row, *self._backlog], self.run)
-        self._facts |= facts_of(self._backlog, rows.lost) | self._steps_seen(rows) | {"heartbeat_at": _now()}
+        self._facts |= facts_of(self._backlog, rows.lost)
+        if not self._appends:
+            self._facts |= self._steps_seen(rows) | {"heartbeat_at": _now()}
         if self._rank == 0:
             rows.tables["runs"] = [self._facts | {"run": self.run}]
         path = self._spool / segment_name(self.attempt, self._rank, self._seq)
@@ -255,6 +284,13 @@ class RunWriter:
         self._recovered()
         for loss in dict.fromkeys(rows.lost):
             self._report(f"not stored: {loss}")
+
+    def _turn_over(self) -> None:
+        """Write for the attempt that `begin_at` made, from here on."""
+        if self._next is not None:
+            attempt, self._next = self._next, None
+            self.attempt, self._seq = attempt.attempt, 0
+            self._own_row = _AttemptRow(attempt.attempt, attempt.from_step, attempt.started_at)
 
     def _steps_seen(self, rows: Rows) -> dict[str, int]:
         steps = [row["step"] for table in ("steps", "layer_stats") for row in rows.tables.get(table, ())]
