@@ -12,7 +12,7 @@ from torch import Tensor
 
 from depthscope.store import DepthscopeError, Record, RunInfo, RunWriter
 
-__all__ = ["Writer", "every_ranks", "local", "open_once", "shard_share", "world"]
+__all__ = ["Writer", "every_ranks", "local", "open_once", "rank_zeros", "shard_share", "world"]
 
 
 class Silent:
@@ -20,6 +20,9 @@ class Silent:
 
     def __init__(self, run: str, from_step: int) -> None:
         self.run, self.from_step = run, from_step
+
+    def begin_at(self, step: int) -> None:
+        self.from_step = step
 
     def write(self, *records: Record) -> None:
         pass
@@ -55,6 +58,14 @@ def open_once(info: RunInfo, open_writer: Callable[[RunInfo], RunWriter]) -> Wri
     if message:
         raise DepthscopeError(message)
     return Silent(run, from_step) if writer is None else writer
+
+
+def rank_zeros(number: int) -> int:
+    """Rank 0's number, on every rank."""
+    said = [number]
+    if world()[1] > 1:
+        dist.broadcast_object_list(said, src=0)
+    return said[0]
 
 
 def every_ranks(flat: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from .held_out import HeldOut, HeldOutPlan
 from .measurement import Measurement
 from .schedule import Schedule
 from .sites import Sites, trace_sites
+from .start import Start
 from .steplog import StepLog
 
 __all__ = ["Plan", "Session"]
@@ -51,16 +52,16 @@ class Plan:
     probed: Schedule
     mask: Mask
     held_out: HeldOutPlan
-    probe_batch: Any = None
-    labelled: bool = False  # the user named the strategy
-    tokens: int = 0  # trained on before, where a run goes on
+    probe_batch: Any
+    labelled: bool  # the user named the strategy
+    start: Start
 
 
 class Session:
     """The state of one run between its hooks' calls. Its methods may raise; the probe that calls them catches."""
 
     def __init__(self, model: nn.Module, writer: Writer, sites: Sites, failures: Failures, plan: Plan) -> None:
-        self.sites, self.step, self.log = sites, writer.from_step, StepLog(plan.tokens)
+        self.sites, self.step, self.log = sites, writer.from_step, StepLog(plan.start.tokens)
         self.measurement: Measurement | None = None
         self._model, self._writer, self._failures, self._plan = model, writer, failures, plan
         self.held_out = HeldOut(model, writer, failures, plan.held_out)
@@ -115,7 +116,7 @@ class Session:
 
     def evaluate_if_due(self) -> None:
         """The held-out evaluation of the weights as they are now."""
-        if self.held_out.is_due(self.updates):
+        if self._plan.start.settled and self.held_out.is_due(self.updates):
             self._failures.safely("held-out evaluation", self.held_out.at, self.updates, self.sites)
 
     @property
@@ -155,10 +156,18 @@ class Session:
             return
         if not self._seen and id(optimizer) in self._stepped:
             self.close_step()
+        self._failures.safely("the first step", self._begin, optimizer)
         if not self._seen:
             self.evaluate_if_due()
         if self._sampling and self.measurement is not None:
             self.measurement.before_update(_parameters_of(optimizer))
+
+    def _begin(self, optimizer: Optimizer | None) -> None:
+        """The step that opened may turn out to be another one, when the first update comes."""
+        step = self._plan.start.at_update(optimizer, self.step)
+        if step != self.step:
+            self.log.move(self.step, step, self._plan.start.tokens)
+            self.step = step
 
     def after_update(self, optimizer: Optimizer) -> None:
         """An optimizer has moved its parameters."""
@@ -173,6 +182,7 @@ class Session:
 
     def updated(self, parameters: list[Tensor]) -> None:
         """These parameters were moved, by an optimizer or by hand."""
+        self._failures.safely("the first step", self._begin, None)
         first, self._updated = not self._updated, True
         if self.measurement is None:
             return

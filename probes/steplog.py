@@ -1,7 +1,7 @@
 """What is known of every step (loss, rate, tokens), kept until the next host copy: no step waits for the device."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any
 
@@ -42,6 +42,11 @@ class StepLog:
             self._values.append(_Value(step, name, float(value)))
         else:
             raise TypeError(f"expected {name} to be a number or a one-element tensor, got {type(value).__name__}")
+
+    def move(self, step: int, to: int, tokens: int) -> None:
+        """What was noted of `step` belongs to step `to`, which so many tokens went before."""
+        self._values = [replace(v, step=to) if v.step == step else v for v in self._values]
+        self._tokens = tokens
 
     def drop(self, step: int) -> None:
         """Forget what was noted of a step that did not count, but for the tokens it saw."""

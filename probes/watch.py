@@ -11,19 +11,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from depthscope.store import DepthscopeError, Event, RunInfo, open_run
+from depthscope.store import DepthscopeError, RunInfo, open_run
 
 from .batch import Mask, as_arguments, default_mask
 from .compiled import forget_graphs
-from .distributed import Writer, open_once, world
+from .distributed import open_once, world
 from .held_out import held_out_plan
 from .interventions import check_whole
 from .probe import Probe, is_watched
 from .provenance import git_commit
-from .resume import tokens_before
+from .resume import Past, past_of, updates_so_far
 from .schedule import Schedule, schedule
 from .session import Plan
 from .sites import find_sites
+from .start import Start
 
 __all__ = ["watch"]
 
@@ -64,7 +65,9 @@ def watch(
     evaluate_only: these kinds in place of the cheap ones. Without evaluate_every, `Probe.evaluate` measures on demand.
     sites: {'blocks': ..., 'attn': ..., 'mlp': ...} where the model is not understood by itself.
     example_inputs: arguments to trace the model with now rather than at its first training forward.
-    start_step, resume: go on with a run of this name; earlier rows from that step on are replaced.
+    resume: go on with a run of this name; earlier rows from the step on where it goes on are replaced. That step is
+    start_step; else what the optimizer counts, already now or at its first step (a checkpoint may be loaded in
+    between); else the run's last step + 1. start_step without resume: the number of a new run's first step.
 
     Raises DepthscopeError: no repeated blocks, a taken name, a model that is watched already, an argument out of range.
     After it has returned nothing raises into the training loop.
@@ -77,9 +80,11 @@ def watch(
         check_whole(model)
     found = find_sites(model, sites)
     info = RunInfo(run or _generated_name(model, strategy), strategy, group, seed=seed, config=config, tags=tuple(tags))
-    writer = open_once(_described(info, model), lambda i: open_run(store, i, resume=resume, from_step=start_step))
-    tokens = _go_on(store, writer) if resume else 0
-    plan = Plan(sampled, probed, mask or default_mask, held_out, probe_batch, strategy is not None, tokens)
+    past = past_of(store, info.run) if resume else None
+    begin = _known_step(model, past) if start_step is None and past is not None else start_step
+    writer = open_once(_described(info, model), lambda i: open_run(store, i, resume=resume, from_step=begin))
+    start = Start(writer, past, known=begin is not None)
+    plan = Plan(sampled, probed, mask or default_mask, held_out, probe_batch, strategy is not None, start)
     return _attached(Probe(model, writer, found, plan), model, example_inputs)
 
 
@@ -95,11 +100,10 @@ def _described(info: RunInfo, model: nn.Module) -> RunInfo:
     )
 
 
-def _go_on(store: str | Path | None, writer: Writer) -> int:
-    """Mark where a run goes on; returns the tokens it has trained on before."""
-    if writer.from_step:
-        writer.write(Event(writer.from_step, "resume", f"goes on at step {writer.from_step}"))
-    return tokens_before(store, writer.run, writer.from_step)
+def _known_step(model: nn.Module, past: Past) -> int | None:
+    """The step to which the model's optimizers have come, where they are there and count."""
+    updates = updates_so_far(model)
+    return None if updates is None else past.step_after(updates)
 
 
 def _attached(probe: Probe, model: nn.Module, example_inputs: Any) -> Probe:
