@@ -124,7 +124,8 @@ def _packed(bits_n: Tensor) -> Tensor:
 
 
 def _unpacked(packed: Tensor, length: int) -> Tensor:
-    return ((packed.unsqueeze(-1) >> _places(packed.device)) & 1).flatten()[:length].bool()
+    bits_n8 = packed.unsqueeze(-1) >> _places(packed.device)
+    return bits_n8.bitwise_and_(1).view(torch.bool).flatten()[:length]
 
 
 def _places(device: torch.device) -> Tensor:

@@ -17,7 +17,7 @@ from ..sites import Sites
 
 __all__ = ["CHUNK", "Matrix", "Place", "chunks", "prunable"]
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 """Weights that are worked on at once: what bounds the memory of everything here."""
 
 _NAMES = ("weight", "weight_orig", "original")  # torch's own, under torch.nn.utils.prune, under a parametrization

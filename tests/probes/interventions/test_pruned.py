@@ -1,6 +1,7 @@
 """A forward with pruned weights: equal to that of a pruned copy, and without a trace, whatever interrupts it."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -94,3 +95,25 @@ def test_a_block_that_does_not_run_is_said():
     found = group_masks(matrices, MAGNITUDE, {}, "2:4")
     with pytest.raises(DepthscopeError, match="to run in a held-out forward"), pruned(model, matrices, found):
         pass
+
+
+def test_what_is_kept_is_a_bit_a_weight_and_the_copies_of_one_block(monkeypatch):
+    model = build_model("pre", layers=3, width=32, heads=2, vocab=64, seed=1).eval()
+    matrices = prunable(model, find_sites(model))
+    (found,) = smallest_masks(matrices, [0.5], scope="global")
+    assert sum(mask.nbytes for mask in found) == sum(of.numel for of in matrices) / 8
+    block = sum(of.weight.nbytes for of in matrices if of.layer == 1)
+    alive, most = [], []
+
+    def masked(weight, mask):
+        copy = plain(weight, mask)
+        alive.append(weakref.ref(copy.untyped_storage()))
+        most.append(sum(each().nbytes() for each in alive if each() is not None))
+        return copy
+
+    plain = pruned_module._masked
+    monkeypatch.setattr(pruned_module, "_masked", masked)
+    with torch.no_grad(), pruned(model, matrices, found):
+        model(torch.zeros(1, 4, dtype=torch.int64))
+    assert len(most) == len(matrices)
+    assert max(most) == block
