@@ -152,6 +152,59 @@ def compare(
     raise typer.Exit(run_compare(chosen, store=folder, console=Console(stderr=True), out=console(), **budget))
 
 
+@app.command()
+def evaluate(
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CHECKPOINT...", help="state_dict files (.pt, .safetensors) or save_pretrained folders."
+        ),
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="FILE", help="Held-out token ids \\[N, T] (.pt, .npy, .safetensors), or text.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:FUNCTION", help="A function that returns the model; not needed for folders."),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="The run they belong to, or a new one's name.")
+    ] = None,
+    step: Annotated[
+        list[int] | None,
+        typer.Option("--step", metavar="N", help="Their steps, in order, where their names do not tell."),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="What to measure: skip, zero, repeat, sparsity, ...")
+    ] = None,
+    tokens: Annotated[int | None, Number(2, "Held-out tokens to measure on.", 16384)] = None,
+    length: Annotated[int | None, Number(2, "Tokens of a sequence, where the data is text.", 256)] = None,
+    store: StoreOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure saved weights on held-out data: which layers do work, and how much can be pruned.
+
+    Every checkpoint is a step of a run. What the store has of it already is not measured again: after an interruption
+    the same command goes on.
+    """
+    require("train", "evaluate")
+    from depthscope.probes import Watcher, evaluate_checkpoints, read_holdout
+
+    from .commands.evaluate import evaluated_json, evaluation, model_function, show_evaluated, tokenizer_of
+    from .commands.output import console
+
+    given = {name: value for name, value in (("tokens", tokens), ("length", length)) if value is not None}
+    holdout = read_holdout(data, encode=tokenizer_of(checkpoints[0]), **given)
+    build = None if model is None else model_function(model)
+    folder = named_store(None, store) or default_store()
+    with evaluation() as shown:
+        watcher = Watcher(shown.estimated, shown.advance)
+        found = evaluate_checkpoints(
+            checkpoints, build, holdout, store=folder, run=run, steps=step, only=only, watcher=watcher
+        )
+    typer.echo(evaluated_json(found)) if json else show_evaluated(found, console())
+
+
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def run(
     script: Annotated[str, typer.Argument(metavar="SCRIPT", help="The training script, as it is.", show_default=False)],

@@ -97,16 +97,20 @@ def run_server(store: Path, host: str, port: int) -> None:
     """Serve `store` in this process until it is interrupted. Call once per process."""
     import streamlit
     from starlette.middleware import Middleware
+    from starlette.responses import FileResponse
+    from starlette.routing import Route
     from streamlit.runtime.pages_manager import PagesManager
 
     from .guard import Guard
+    from .live_chart import LIBRARY, LIBRARY_PATH
 
     os.environ["DEPTHSCOPE_STORE"] = str(store.absolute())  # for main.py, a script to Streamlit
     # Our pages/ holds modules. Until the first st.navigation Streamlit would take it for a folder of scripts, and a
     # link to a page, on a fresh server, would run one of them.
     PagesManager.uses_pages_directory = False
+    library = Route(LIBRARY_PATH, lambda request: FileResponse(LIBRARY, media_type="text/javascript"))
     hosts = LOOPBACK_NAMES if is_loopback(host) else ()
-    streamlit.App(MAIN, middleware=[Middleware(Guard, hosts=hosts)]).run(config=settings(host, port))
+    streamlit.App(MAIN, routes=[library], middleware=[Middleware(Guard, hosts=hosts)]).run(config=settings(host, port))
 
 
 @contextmanager

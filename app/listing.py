@@ -12,7 +12,7 @@ from pandas.io.formats.style import Styler
 from .text import plain
 from .theme import NONFINITE, strategy_style, tint
 
-__all__ = ["coloured", "found", "listing", "name_columns", "strategy_cell"]
+__all__ = ["coloured", "found", "length_of", "listing", "name_columns", "strategy_cell"]
 
 STATE_COLOURS = {"running": "#7A86B8", "stalled": "#B8860B", "interrupted": "#B8860B", "failed": NONFINITE}
 """For the states that ask for attention; a finished run stays plain."""
@@ -106,13 +106,14 @@ def _cell(colour: str) -> str:
 
 def _progress(last_step: Any, config: object) -> float:
     """Percent of the planned steps that are done, 0 to 100; NaN when the config tells no length."""
-    length = _length(config)
+    length = length_of(config)
     if length is None or pd.isna(last_step):
         return float("nan")
     return float(np.clip(100 * (int(last_step) + 1) / length, 0.0, 100.0))
 
 
-def _length(config: object) -> int | None:
+def length_of(config: object) -> int | None:
+    """How many steps a run's configuration says it is going to take; None where it does not say."""
     try:
         told = json.loads(config) if isinstance(config, str) else config
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Following runs that are being trained: look every 2 seconds, redraw only when the store has something new."""
+"""Following runs that are being trained: look every 2 to 5 seconds, redraw only when the store has something new."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -8,22 +8,34 @@ import streamlit as st
 
 from depthscope.store import start_ingest
 
-__all__ = ["follow", "keep_folded", "still_running"]
+__all__ = ["follow", "keep_folded", "rest", "still_running"]
 
-SECONDS = 2.0
+FASTEST, SLOWEST = 2.0, 5.0
+"""Seconds from one look to the next: the more a redraw costs, the rarer it is."""
+RESTS = 20
+"""A redraw is followed by so many times its own duration of rest, within these limits; trainings go first."""
 FOLD_SECONDS = 30.0
 
 
-def follow(changed: Callable[[], bool]) -> None:
-    """Rerun the page as soon as `changed()`, which is asked every 2 seconds while the page is open."""
-    drawn = time.monotonic()
+def follow(changed: Callable[[], bool], cost: float = 0.0) -> None:
+    """Rerun the page as soon as `changed()`, which is asked every few seconds while the page is open.
 
-    @st.fragment(run_every=SECONDS)
+    `cost`: seconds that drawing the page took.
+    """
+    drawn = time.monotonic()
+    seconds = rest(cost)
+
+    @st.fragment(run_every=seconds)
     def tick() -> None:
-        if time.monotonic() - drawn > SECONDS / 2 and changed():  # the first call is part of drawing the page
+        if time.monotonic() - drawn > seconds / 2 and changed():  # the first call is part of drawing the page
             st.rerun()
 
     tick()
+
+
+def rest(cost: float) -> float:
+    """Seconds until the next look after a page that took `cost` seconds to draw."""
+    return min(SLOWEST, max(FASTEST, RESTS * cost))
 
 
 @st.cache_data(ttl=FOLD_SECONDS, show_spinner=False)

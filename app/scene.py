@@ -16,6 +16,7 @@ from depthscope.store import Store, StoreBusy, metric_sites, open_store, sampled
 from .diagnosis import findings_frame
 from .figures import FIGURES, TABLES, AnyFigure, AnyTable, Drawn, Figure, Table
 from .figures.held_out import evaluated_steps
+from .live_table import pace_query
 from .persistence import places_query
 from .theme import Theme
 from .view import View
@@ -85,6 +86,10 @@ class Scene:
         """Channels and tokens of the largest activations of the focus run: `places_query`."""
         return self._frame("places", view.keep(["runs", "run", "stack", "phase"]))
 
+    def pace(self) -> pd.DataFrame:
+        """How fast the runs on screen go: `pace_query`."""
+        return self._frame("pace", self.view.keep(["runs"]))
+
     def _frame(self, name: str, view: View) -> pd.DataFrame:
         """A frame of the present content; while the database is busy the last one. Raises StoreBusy without one."""
         try:
@@ -129,4 +134,5 @@ QUERIES: Mapping[str, Callable[[Store, View], pd.DataFrame]] = {
     "findings": lambda store, view: findings_frame(store, view.runs),
     "places": places_query,
     "evaluated_steps": evaluated_steps,
+    "pace": pace_query,
 }

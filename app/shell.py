@@ -4,6 +4,7 @@ Every widget is drawn by the entry script, never inside a page that Streamlit ru
 to the page that drew it, and loses it on a change of page.
 """
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
         welcome(store.path, f"The store at {store.path} has no runs yet.")
         follow(lambda: _has_runs(store.path))
         return
+    started = time.monotonic()
     view = sidebar(asked, runs)
     scene = Scene(store, view, runs, DARK if st.context.theme.type == "dark" else LIGHT, place.links)
     st.header(place.page.title, anchor=False)
@@ -83,9 +85,9 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
         place.show(left)
     if scene.busy:
         notice.caption(f":material/hourglass: Showing the last frame: {markdown(scene.busy[0])}")
-    if still_running(runs, view.runs) and live_toggle():
+    if (place.page.live or still_running(runs, view.runs)) and live_toggle():
         seen = revision(runs)
-        follow(lambda: revision(_runs(store)) != seen)
+        follow(lambda: revision(_runs(store)) != seen, cost=time.monotonic() - started)
     st.sidebar.caption(f"Store: {markdown(store.path)}")
 
 

@@ -8,9 +8,11 @@ from .caveats import comparison_caveats
 from .depth_profile import DEPTH_PROFILE
 from .dropping import DROPPING
 from .effectiveness import EFFECTIVENESS
+from .grad_norm import GRAD_NORM
 from .init_theory import INIT_THEORY
 from .later_effects import LATER_EFFECTS
 from .layer_cost import LAYER_COST
+from .layer_measures import LAYER_MEASURES
 from .layer_series import LAYER_SERIES
 from .layer_step import LAYER_STEP
 from .loss import LOSS
@@ -34,6 +36,7 @@ FIGURES: dict[str, AnyFigure] = {
     figure.name: figure
     for figure in (
         LOSS,
+        GRAD_NORM,
         STRATEGY_PROFILES,
         DEPTH_PROFILE,
         LAYER_STEP,
@@ -43,6 +46,7 @@ FIGURES: dict[str, AnyFigure] = {
         SEED_GROUPS,
         SKIP_COST,
         LAYER_COST,
+        LAYER_MEASURES,
         SPANS,
         PRUNING_CURVE,
         LATER_EFFECTS,

@@ -12,7 +12,7 @@ from .frames import numbers, rows_of, strategy_of
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
 from .record import Figure
 
-__all__ = ["LOSS", "loss_figure", "loss_info"]
+__all__ = ["LOSS", "loss_figure", "loss_info", "series_info"]
 
 
 def loss_query(store: Store, view: View) -> pd.DataFrame:
@@ -22,9 +22,14 @@ def loss_query(store: Store, view: View) -> pd.DataFrame:
 
 def loss_info(frame: pd.DataFrame, view: View) -> Lines:
     """One line a run, in the view's order, without runs that logged no loss."""
+    return series_info(frame, view, "Training loss (nats/token)")
+
+
+def series_info(frame: pd.DataFrame, view: View, title: str) -> Lines:
+    """One line a run of a frame of `series`, in the view's order; `title` names the value axis."""
     axis = horizontal(view.x, float(frame["x"].max()) if len(frame) else 0.0)
     lines = [_line(run, rows, axis.divisor) for run, rows in rows_of(frame, view.runs)]
-    return lines_info(lines, axis.title, "Training loss (nats/token)", view.scale)
+    return lines_info(lines, axis.title, title, view.scale)
 
 
 def _line(run: str, rows: pd.DataFrame, divisor: float) -> Line:

@@ -5,6 +5,7 @@ from .depth import DEPTH
 from .effectiveness import EFFECTIVENESS
 from .heatmap import HEATMAP
 from .help import HELP
+from .live import LIVE
 from .massive import MASSIVE
 from .overview import OVERVIEW
 from .page import Page
@@ -13,4 +14,4 @@ from .sparsity import SPARSITY
 
 __all__ = ["PAGES", "Page"]
 
-PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, DEPTH, HEATMAP, MASSIVE, EFFECTIVENESS, SPARSITY, COMPARE, HELP)
+PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, DEPTH, HEATMAP, MASSIVE, EFFECTIVENESS, SPARSITY, COMPARE, LIVE, HELP)

@@ -32,6 +32,7 @@ def effectiveness(scene: Scene) -> View:
     with st.columns([2, 3])[0]:
         view = evaluation_control(scene, stack_control(scene, scene.view), "interventions")
     chart(scene, FIGURES["skip_cost"], view)
+    chart(scene, FIGURES["layer_measures"], view)
     summary_view(scene, TABLES["effectiveness"], view, "No summary was measured up to this step.")
     st.divider()
     with st.columns([2, 3])[0]:

@@ -20,6 +20,7 @@ QUESTIONS = {
     "effectiveness": "Which layers does the model need, and how many could go?",
     "sparsity": "How many weights are needed, and where are the others?",
     "compare": "Which norm strategy does better, and is the comparison fair?",
+    "live": "How far are the trainings, how fast, and does anything go wrong right now?",
 }
 LAYERS = (
     "**Layer 0** is the stream as it enters block 1 (the embeddings); **layers 1 to L** are the blocks, the deepest on "

@@ -18,3 +18,5 @@ class Page:
     title: str
     icon: str
     draw: Callable[[Scene], View]
+    live: bool = False
+    """Whether it is kept up to date also while no run trains: one may begin."""

@@ -4,26 +4,25 @@ import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browsing import PLOTS, SLOW, healthy, opened, rest, until
 from synthetic import SyntheticRun, make_store
 
 from depthscope.app.pages import PAGES
 
 pytestmark = pytest.mark.browser
 
-SLOW = 60_000  # ms; a loaded machine
-PLOTS = "[...document.querySelectorAll('.js-plotly-plot')]"
 CHARTS = {
     "overview": 2,
     "runs": 1,
     "depth": 2,
     "heatmap": 3,
     "massive": 1,
-    "effectiveness": 6,
+    "effectiveness": 7,
     "sparsity": 4,
     "compare": 2,
+    "live": 3,
     "help": 0,
 }
-WAITING = "404"  # Streamlit asks for two files below the address of a page before it asks for them where they are
 
 
 @pytest.fixture(scope="module")
@@ -31,33 +30,8 @@ def dashboard(serve, five):
     return serve(five)
 
 
-def opened(page, url, count):
-    """The page with `count` charts painted and the script at rest."""
-    page.goto(url)
-    until(page, f"{PLOTS}.filter(g => g._fullData && g.querySelector('.main-svg')).length === {count}")
-    rest(page)
-    return page
-
-
-def until(page, expression):
-    """Wait until `expression` is true in the page. Its content security policy forbids playwright's own way."""
-    deadline = time.monotonic() + SLOW / 1000
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, f"never true: {expression}"
-        page.wait_for_timeout(50)
-
-
-def rest(page):
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=SLOW)
-
-
 def title(page, nth=0):
     return page.evaluate(f"{PLOTS}[{nth}].layout.yaxis.title.text")
-
-
-def healthy(page):
-    assert page.hosts <= {"127.0.0.1", "data", "blob"}
-    assert [error for error in page.errors if WAITING not in error] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,7 +2,14 @@
 
 from unittest import mock
 
+import pytest
+
 from depthscope.app import live
+
+
+@pytest.mark.parametrize(("cost", "seconds"), [(0.0, 2.0), (0.15, 3.0), (4.0, 5.0)])
+def test_the_more_a_page_costs_the_rarer_it_is_drawn(cost, seconds):
+    assert live.rest(cost) == pytest.approx(seconds)
 
 
 def test_a_store_is_folded_once_in_a_while():

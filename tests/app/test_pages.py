@@ -20,9 +20,10 @@ CHARTS = {
     "depth": 2,
     "heatmap": 3,
     "massive": 1,
-    "effectiveness": 6,
+    "effectiveness": 7,
     "sparsity": 4,
     "compare": 2,
+    "live": 0,
     "help": 0,
 }
 

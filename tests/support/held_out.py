@@ -47,6 +47,9 @@ def _block(strategy: str, layers: int, layer: int, step: int, trained: float) ->
     yield _row(step, layer, 1, "block", "repeat", 0.5 * cost)
     yield _row(step, layer, 1, "attn_out", "zero", 0.3 * cost)
     yield _row(step, layer, 1, "mlp_out", "zero", 0.6 * cost)
+    yield LayerEffect(step, "main", layer, None, "output_effect", min(1.0, cost))
+    yield LayerEffect(step, "main", layer, None, "jacobian_identity", 0.1 + cost)
+    yield LayerEffect(step, "main", layer, None, "effectiveness_share_without_1", cost)
     for later in range(layer + 1, layers + 1):
         yield LayerEffect(step, "main", layer, later, "later_effect", 0.5 / (later - layer))
 

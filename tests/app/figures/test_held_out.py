@@ -17,7 +17,7 @@ from depthscope.app.figures.spans import spans_info
 from depthscope.app.theme import LIGHT
 from depthscope.app.view import View
 
-NAMES = ("skip_cost", "layer_cost", "spans", "pruning_curve", "later_effects", "skip_over_time")
+NAMES = ("skip_cost", "layer_cost", "layer_measures", "spans", "pruning_curve", "later_effects", "skip_over_time")
 VIEW = View(runs=("r",))
 
 
