@@ -16,6 +16,7 @@ from ..text import plotly as safe
 from ..theme import NONFINITE, Style, Theme, tint
 from .axes import axis_range, is_log, joined, missing_note, value_axis
 from .blank import blank_figure
+from .marks import Mark, add_marks
 
 __all__ = [
     "Line",
@@ -68,6 +69,8 @@ class Lines:
     """What the axes leave out, as sentences."""
     y_range: tuple[float, float] | None = None
     """Ends of the value axis where some values would squeeze the others; None: all of them fit."""
+    marks: tuple[Mark, ...] = ()
+    """Phases and resumes of the runs."""
 
     @property
     def note(self) -> str:
@@ -103,6 +106,7 @@ def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, mark
     figure = go.Figure()
     add_lines(figure, info.lines, styles, markers=markers)
     add_nonfinite(figure, info.lines)
+    add_marks(figure, info.marks)
     figure.update_layout(
         template=theme.template,
         hovermode="x unified",

@@ -1,5 +1,7 @@
 """Training loss of each run, with the smallest and largest value of every bucket kept as a band."""
 
+from dataclasses import replace
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -10,14 +12,15 @@ from ..view import View
 from .axes import horizontal
 from .frames import numbers, rows_of, strategy_of
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
+from .marks import marks_of, with_marks
 from .record import Figure
 
 __all__ = ["LOSS", "loss_figure", "loss_info", "series_info"]
 
 
 def loss_query(store: Store, view: View) -> pd.DataFrame:
-    """Columns run, strategy, step, x, low, high, last, nonfinite; x counts what the view asks for."""
-    return series(store, view.runs, "loss", x=view.x)
+    """Columns run, strategy, step, x, low, high, last, nonfinite, mark; x counts what the view asks for."""
+    return with_marks(store, view, series(store, view.runs, "loss", x=view.x))
 
 
 def loss_info(frame: pd.DataFrame, view: View) -> Lines:
@@ -29,7 +32,7 @@ def series_info(frame: pd.DataFrame, view: View, title: str) -> Lines:
     """One line a run of a frame of `series`, in the view's order; `title` names the value axis."""
     axis = horizontal(view.x, float(frame["x"].max()) if len(frame) else 0.0)
     lines = [_line(run, rows, axis.divisor) for run, rows in rows_of(frame, view.runs)]
-    return lines_info(lines, axis.title, title, view.scale)
+    return replace(lines_info(lines, axis.title, title, view.scale), marks=marks_of(frame, axis.divisor))
 
 
 def _line(run: str, rows: pd.DataFrame, divisor: float) -> Line:

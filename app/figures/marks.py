@@ -1,0 +1,60 @@
+"""Phases of a run (`probe.event`) and the steps where it was resumed, as upright lines under a figure over training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from depthscope.store import Store
+
+from ..text import plotly as safe
+from ..view import View
+
+__all__ = ["Mark", "add_marks", "marks_of", "with_marks"]
+
+_KINDS = ("phase", "resume")
+_GREY = "#7F7F7F"
+_MOST = 12  # labels that are written; further lines are drawn without
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that the loop said of a run at `x`."""
+
+    x: float
+    run: str
+    text: str
+
+
+def with_marks(store: Store, view: View, frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of `series` with a column `mark`: what happened in the bucket of steps that a row stands for."""
+    events = store.events(runs=view.runs)
+    events = events[events["kind"].isin(_KINDS)].sort_values("step")
+    if events.empty or frame.empty:
+        return frame.assign(mark="")
+    rows = frame[["run", "step"]].reset_index().sort_values("step")
+    placed = pd.merge_asof(events, rows, on="step", by="run", direction="forward").dropna(subset="index")
+    texts = placed.groupby(placed["index"].astype(int))["text"].agg("; ".join)
+    return frame.assign(mark=frame.reset_index(drop=True).index.map(texts).fillna("").to_numpy())
+
+
+def marks_of(frame: pd.DataFrame, divisor: float) -> tuple[Mark, ...]:
+    """The marks of a frame, from left to right; none where it has no such column."""
+    if "mark" not in frame:
+        return ()
+    marked = frame[frame["mark"] != ""].sort_values(["x", "run"])
+    return tuple(Mark(float(row.x) / divisor, str(row.run), str(row.mark)) for row in marked.itertuples())
+
+
+def add_marks(figure: go.Figure, marks: Sequence[Mark]) -> None:
+    """One dotted line a mark, labelled with its run where runs differ."""
+    several = len({mark.run for mark in marks}) > 1
+    for i, mark in enumerate(marks):
+        label = f"{mark.run}: {mark.text}" if several else mark.text
+        figure.add_vline(x=mark.x, line={"color": _GREY, "width": 1, "dash": "dot"}, layer="below")
+        if i < _MOST:
+            figure.add_annotation(
+                x=mark.x, y=1, yref="paper", yanchor="top", xanchor="left", textangle=90, showarrow=False,
+                text=safe(label, 40), font={"size": 10},
+            )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Phases and resumes, under the figures over training."""
+
+import pandas as pd
+from synthetic import SyntheticRun, make_store
+
+from depthscope.app.figures.loss import LOSS, loss_info
+from depthscope.app.figures.marks import Mark, marks_of, with_marks
+from depthscope.app.theme import LIGHT
+from depthscope.app.view import View
+from depthscope.store import Event, RunInfo, open_run, open_store
+
+VIEW = View(runs=("a", "b"))
+
+
+class Told:
+    """A store that knows these events."""
+
+    def __init__(self, *events):
+        self._events = pd.DataFrame(events, columns=["run", "step", "kind", "text"])
+
+    def events(self, runs):
+        return self._events[self._events.run.isin(runs)]
+
+
+def frame(*rows):
+    return pd.DataFrame(rows, columns=["run", "step", "x"]).assign(
+        strategy="pre", low=1.0, high=1.0, last=1.0, nonfinite=0
+    )
+
+
+def test_an_event_lies_in_the_bucket_that_holds_its_step():
+    store = Told(("a", 5, "phase", "warm-up ends"), ("a", 10, "resume", "again"), ("b", 99, "phase", "never reached"))
+    marked = with_marks(store, VIEW, frame(("a", 4, 40), ("a", 10, 100), ("b", 7, 70)))
+    assert marked.mark.tolist() == ["", "warm-up ends; again", ""]
+    assert marks_of(marked, 10.0) == (Mark(10.0, "a", "warm-up ends; again"),)
+
+
+def test_warnings_are_no_marks_and_frames_without_events_have_none():
+    store = Told(("a", 1, "warning", "x"))
+    assert marks_of(with_marks(store, VIEW, frame(("a", 4, 4))), 1.0) == ()
+    assert marks_of(frame(("a", 4, 4)), 1.0) == ()
+    assert with_marks(store, VIEW, frame()).mark.tolist() == []
+
+
+def test_marks_are_drawn_once_each_and_what_they_say_is_text():
+    store = Told(("a", 4, "phase", "<b>lr re-warm</b>"), ("b", 7, "phase", "second"))
+    info = loss_info(with_marks(store, VIEW, frame(("a", 4, 4), ("b", 7, 7))), VIEW)
+    figure = LOSS.draw(info, LIGHT)
+    assert [shape.x0 for shape in figure.layout.shapes] == [4, 7]
+    texts = [note.text for note in figure.layout.annotations]
+    assert texts == ["a: &lt;b&gt;lr re-warm&lt;/b&gt;", "b: second"]
+
+
+def test_what_a_loop_says_reaches_the_figure(tmp_path):
+    make_store(tmp_path / "s", [SyntheticRun("a", "pre")], layers=2, steps=6)
+    writer = open_run(tmp_path / "s", RunInfo("a"), resume=True)
+    writer.write(Event(3, "phase", "lr re-warm"))
+    writer.close()
+    view = View(runs=("a",))
+    info = LOSS.info(LOSS.query(open_store(tmp_path / "s"), view), view)
+    assert [mark.text for mark in info.marks] == ["lr re-warm"]
+    assert [note.text for note in LOSS.draw(info, LIGHT).layout.annotations] == ["lr re-warm"]
