@@ -10,6 +10,7 @@ from depthscope.store import Store
 
 from ..text import plotly as safe
 from ..view import View
+from .frames import numbers
 
 __all__ = ["Mark", "add_marks", "marks_of", "with_marks"]
 
@@ -33,10 +34,10 @@ def with_marks(store: Store, view: View, frame: pd.DataFrame) -> pd.DataFrame:
     events = events[events["kind"].isin(_KINDS)].sort_values("step")
     if events.empty or frame.empty:
         return frame.assign(mark="")
-    rows = frame[["run", "step"]].reset_index().sort_values("step")
+    rows = frame[["run", "step"]].reset_index(drop=True).reset_index().sort_values("step")
     placed = pd.merge_asof(events, rows, on="step", by="run", direction="forward").dropna(subset="index")
-    texts = placed.groupby(placed["index"].astype(int))["text"].agg("; ".join)
-    return frame.assign(mark=frame.reset_index(drop=True).index.map(texts).fillna("").to_numpy())
+    texts = placed.groupby(placed["index"].astype(int))["text"].agg("; ".join).to_dict()
+    return frame.assign(mark=[texts.get(place, "") for place in rows["index"].sort_values()])
 
 
 def marks_of(frame: pd.DataFrame, divisor: float) -> tuple[Mark, ...]:
@@ -44,7 +45,10 @@ def marks_of(frame: pd.DataFrame, divisor: float) -> tuple[Mark, ...]:
     if "mark" not in frame:
         return ()
     marked = frame[frame["mark"] != ""].sort_values(["x", "run"])
-    return tuple(Mark(float(row.x) / divisor, str(row.run), str(row.mark)) for row in marked.itertuples())
+    return tuple(
+        Mark(x / divisor, str(run), str(mark))
+        for x, run, mark in zip(numbers(marked["x"]), marked["run"], marked["mark"], strict=True)
+    )
 
 
 def add_marks(figure: go.Figure, marks: Sequence[Mark]) -> None:
