@@ -28,6 +28,7 @@ from .held_out import HeldOut, HeldOutPlan
 from .measurement import Measurement
 from .schedule import Schedule
 from .sites import Sites, trace_sites
+from .sparse import MaskWatch
 from .start import Start
 from .steplog import StepLog
 
@@ -65,6 +66,7 @@ class Session:
         self.measurement: Measurement | None = None
         self._model, self._writer, self._failures, self._plan = model, writer, failures, plan
         self.held_out = HeldOut(model, writer, failures, plan.held_out)
+        self._masks = MaskWatch(model)
         self._clips: list[Clip] = []
         self._owned: dict[int, bool] = {}
         self._stepped: set[int] = set()
@@ -205,6 +207,8 @@ class Session:
         self._failures.safely("clipping", self._note_clip)
         if self._sampling:
             self.measurement.finish()
+            for name, value in (self._failures.safely("masks", self._masks.look, self.sites) or {}).items():
+                self.log.note(self.step, name, value)
         self.log.close(self.step, time.time(), sampled=self._sampling)
         if self._sampling or last or self.measurement.has_probe_rows:
             self._write()
@@ -229,7 +233,7 @@ class Session:
         collected = self.measurement.collect(step, waiting)
         if collected.grad_norm is not None:
             self.log.note(step, "grad_norm", collected.grad_norm)
-        self._writer.write(*collected.records, *self.log.records(collected.waiting))
+        self._writer.write(*collected.records, *self._masks.told(self.log.records(collected.waiting)))
         if collected.saw_nothing and (self.sites.taps or any(block.leaves for block in self.sites.blocks)):
             self._failures.add("measuring", NothingSeen(step))
             torch._dynamo.reset()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from depthscope.store import DepthscopeError
 
+from .bits import pack, unpack
 from .matrices import Matrix, chunks
 from .ranking import Inputs, Ranking
 from .thresholds import Threshold, as_bits, thresholds
@@ -72,7 +73,7 @@ def group_masks(matrices: Sequence[Matrix], ranking: Ranking, inputs: Inputs, pa
 def apply(mask: Mask, matrix: Matrix, weight: Tensor) -> None:
     """Set to zero, in place, what the mask prunes; `weight` has the matrix's shape."""
     for chunk_rC, packed in zip(chunks(matrix, weight), mask.packed, strict=True):
-        chunk_rC.masked_fill_(_unpacked(packed, chunk_rC.numel()).view(chunk_rC.shape), 0)
+        chunk_rC.masked_fill_(unpack(packed, chunk_rC.numel()).view(chunk_rC.shape), 0)
 
 
 def _thresholds_of(
@@ -113,20 +114,5 @@ def _mask(parts: Iterable[Tensor]) -> Mask:
     packed, pruned = [], 0
     for part in parts:
         pruned += int(part.sum())
-        packed.append(_packed(part.flatten()))
+        packed.append(pack(part.flatten()))
     return Mask(tuple(packed), pruned)
-
-
-def _packed(bits_n: Tensor) -> Tensor:
-    """Eight booleans a byte, the first in the lowest bit; what is missing of the last byte is 0."""
-    padded = torch.nn.functional.pad(bits_n.to(torch.uint8), (0, -len(bits_n) % 8)).view(-1, 8)
-    return (padded << _places(bits_n.device)).sum(-1, dtype=torch.uint8)
-
-
-def _unpacked(packed: Tensor, length: int) -> Tensor:
-    bits_n8 = packed.unsqueeze(-1) >> _places(packed.device)
-    return bits_n8.bitwise_and_(1).view(torch.bool).flatten()[:length]
-
-
-def _places(device: torch.device) -> Tensor:
-    return torch.arange(8, dtype=torch.uint8, device=device)

@@ -94,7 +94,16 @@ def _matrix(layers: dict[str, tuple[str, int]], found: list[tuple[str, Place]]) 
 
 def _name(path: str, parameter: str) -> str:
     """`attn.q` for attn.q.weight, also where torch.nn.utils keeps the weight elsewhere."""
-    return path.removesuffix(".parametrizations.weight") if parameter in _NAMES else f"{path}.{parameter}".strip(".")
+    return (
+        path.removesuffix(".parametrizations.weight")
+        if parameter in _NAMES
+        else f"{path}.{_plain(parameter)}".strip(".")
+    )
+
+
+def _plain(parameter: str) -> str:
+    """Its name before torch.nn.utils.prune put a mask beside it."""
+    return parameter.removesuffix("_orig")
 
 
 def _is_matrix(path: str, module: nn.Module, name: str, weight: Tensor) -> bool:
@@ -103,7 +112,7 @@ def _is_matrix(path: str, module: nn.Module, name: str, weight: Tensor) -> bool:
         return False
     if weight.dim() == 3:
         return "expert" in f"{path}.{type(module).__name__}".lower() and min(weight.shape[1:]) > 1
-    return weight.dim() == 2 and min(weight.shape) > 1 and (name in _NAMES or name.endswith("proj_weight"))
+    return weight.dim() == 2 and min(weight.shape) > 1 and (name in _NAMES or _plain(name).endswith("proj_weight"))
 
 
 def _outside(model: nn.Module, blocks: list[nn.Module]) -> set[int]:
