@@ -4,9 +4,7 @@ The one file of app/ that may import probes or sample_runs, and only inside a co
 loads torch, `depthscope demo --no-dashboard` never loads streamlit.
 """
 
-import os
 import sys
-from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,17 +15,27 @@ from rich.console import Console
 from depthscope.store import DepthscopeError, default_store, import_bundle, remove_runs, rename_run
 
 from .commands.stores import chosen_runs, find_store, named_store
+from .ending import CRITICAL, INTERRUPTED, Session, ending
 from .exporters import EXPORTERS, Target
 from .extras import MODULES, require
-from .options import Flag, JsonOption, Number, RunOption, StoreArgument, StoreOption, default
+from .options import (
+    BuildOption,
+    CheckpointsArgument,
+    DataOption,
+    Flag,
+    JsonOption,
+    Number,
+    OneRunOption,
+    OnlyOption,
+    RunOption,
+    StepOption,
+    StoreArgument,
+    StoreOption,
+    default,
+)
 from .text import plain
 
 __all__ = ["app", "main"]
-
-# typer carries its own copy of click, or uses the installed one, depending on its version.
-UsageError: Any = typer.BadParameter.__mro__[1]
-
-UNEXPECTED, USAGE_ERROR, CRITICAL, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     help="See what happens across depth while a transformer trains.",
@@ -35,13 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@dataclass
-class Session:
-    """What `main` needs to know of the global options after a command failed."""
-
-    debug: bool = False
 
 
 @app.callback()
@@ -154,38 +155,20 @@ def compare(
 
 @app.command()
 def evaluate(
-    checkpoints: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="CHECKPOINT...", help="state_dict files (.pt, .safetensors) or save_pretrained folders."
-        ),
-    ],
-    data: Annotated[
-        Path, typer.Option(metavar="FILE", help="Held-out token ids \\[N, T] (.pt, .npy, .safetensors), or text.")
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODULE:FUNCTION", help="A function that returns the model; not needed for folders."),
-    ] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", metavar="NAME", help="The run they belong to, or a new one's name.")
-    ] = None,
-    step: Annotated[
-        list[int] | None,
-        typer.Option("--step", metavar="N", help="Their steps, in order, where their names do not tell."),
-    ] = None,
-    only: Annotated[
-        str | None, typer.Option(metavar="NAME,...", help="What to measure: skip, zero, repeat, sparsity, ...")
-    ] = None,
-    tokens: Annotated[int | None, Number(2, "Held-out tokens to measure on.", 16384)] = None,
-    length: Annotated[int | None, Number(2, "Tokens of a sequence, where the data is text.", 256)] = None,
+    checkpoints: CheckpointsArgument,
+    data: DataOption,
+    model: BuildOption = None,
+    run: OneRunOption = None,
+    step: StepOption = None,
+    only: OnlyOption = None,
+    tokens: Annotated[int, typer.Option(min=2, metavar="N", help="Held-out tokens to measure on.")] = 16384,
+    length: Annotated[int, typer.Option(min=2, metavar="N", help="Tokens of a sequence, of text.")] = 256,
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure saved weights on held-out data: which layers do work, and how much can be pruned.
 
-    Every checkpoint is a step of a run. What the store has of it already is not measured again: after an interruption
-    the same command goes on.
+    Every checkpoint is a step of a run. What the store has of it is not measured again: the same command goes on.
     """
     require("train", "evaluate")
     from depthscope.probes import Watcher, evaluate_checkpoints, read_holdout
@@ -193,8 +176,7 @@ def evaluate(
     from .commands.evaluate import evaluated_json, evaluation, model_function, show_evaluated, tokenizer_of
     from .commands.output import console
 
-    given = {name: value for name, value in (("tokens", tokens), ("length", length)) if value is not None}
-    holdout = read_holdout(data, encode=tokenizer_of(checkpoints[0]), **given)
+    holdout = read_holdout(data, tokens=tokens, length=length, encode=tokenizer_of(checkpoints[0]))
     build = None if model is None else model_function(model)
     folder = named_store(None, store) or default_store()
     with evaluation() as shown:
@@ -414,32 +396,6 @@ def doctor(
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command and end the process.
-
-    Exit status: 0, 2 for an error told in one line, 3 for a critical finding, 130 for Ctrl-C, 1 for a fault of ours.
-    """
+    """Run the command and end the process; the exit status is `ending`'s."""
     session = Session()
-    try:
-        status = app(arguments, prog_name="depthscope", standalone_mode=False, obj=session)
-    except DepthscopeError as error:
-        status = fail(str(error))
-    except UsageError as error:
-        status = fail(error.format_message())
-    except (KeyboardInterrupt, typer.Abort):
-        status = INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`depthscope runs | head`): nothing is left to say, not even by Python's flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    except Exception as error:
-        if session.debug:
-            raise
-        what = f"unexpected {type(error).__name__}: {error}; run `depthscope --debug ...` to see where"
-        status = fail(what, UNEXPECTED)
-    sys.exit(status if isinstance(status, int) else 0)
-
-
-def fail(message: str, status: int = USAGE_ERROR) -> int:
-    """Print one line on standard error."""
-    print(f"depthscope: {plain(' '.join(message.split()))}", file=sys.stderr)
-    return status
+    sys.exit(ending(lambda: app(arguments, prog_name="depthscope", standalone_mode=False, obj=session), session))

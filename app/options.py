@@ -5,7 +5,21 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Flag", "JsonOption", "Number", "RunOption", "StoreArgument", "StoreOption", "default"]
+__all__ = [
+    "BuildOption",
+    "CheckpointsArgument",
+    "DataOption",
+    "Flag",
+    "JsonOption",
+    "Number",
+    "OneRunOption",
+    "OnlyOption",
+    "RunOption",
+    "StepOption",
+    "StoreArgument",
+    "StoreOption",
+    "default",
+]
 
 
 def Flag(name: str, help: str) -> Any:
@@ -30,6 +44,31 @@ StoreOption = Annotated[
     typer.Option(
         "--store", metavar="DIR", help=f"Store folder. {default('$DEPTHSCOPE_STORE, else ./depthscope-runs')}"
     ),
+]
+CheckpointsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="CHECKPOINT...",
+        help="state_dict files (.pt, .safetensors) or Hugging Face folders.",
+        show_default=False,
+    ),
+]
+DataOption = Annotated[
+    Path, typer.Option(metavar="FILE", help="Held-out token ids \\[N, T] (.pt, .npy, .safetensors), or text.")
+]
+BuildOption = Annotated[
+    str | None,
+    typer.Option(metavar="MODULE:FUNCTION", help="A function that returns the model; not needed for folders."),
+]
+OneRunOption = Annotated[
+    str | None, typer.Option("--run", metavar="NAME", help="The run they belong to, or a new one's name.")
+]
+StepOption = Annotated[
+    list[int] | None,
+    typer.Option("--step", metavar="N", help="Their steps, in order, where their names do not tell."),
+]
+OnlyOption = Annotated[
+    str | None, typer.Option(metavar="NAME,...", help="What to measure: skip, zero, repeat, sparsity, ...")
 ]
 RunOption = Annotated[list[str] | None, typer.Option("--run", metavar="NAME", help="Only this run; may be repeated.")]
 JsonOption = Annotated[bool, Flag("--json", "Print JSON, whose fields stay the same between versions.")]
