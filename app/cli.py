@@ -178,12 +178,10 @@ def evaluate(
 
     holdout = read_holdout(data, tokens=tokens, length=length, encode=tokenizer_of(checkpoints[0]))
     build = None if model is None else model_function(model)
-    folder = named_store(None, store) or default_store()
+    where = {"store": named_store(None, store) or default_store(), "run": run}
     with evaluation() as shown:
         watcher = Watcher(shown.estimated, shown.advance)
-        found = evaluate_checkpoints(
-            checkpoints, build, holdout, store=folder, run=run, steps=step, only=only, watcher=watcher
-        )
+        found = evaluate_checkpoints(checkpoints, build, holdout, steps=step, only=only, watcher=watcher, **where)
     typer.echo(evaluated_json(found)) if json else show_evaluated(found, console())
 
 
