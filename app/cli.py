@@ -178,7 +178,7 @@ def evaluate(
 
     holdout = read_holdout(data, tokens=tokens, length=length, encode=tokenizer_of(checkpoints[0]))
     build = None if model is None else model_function(model)
-    where = {"store": named_store(None, store) or default_store(), "run": run}
+    where: dict[str, Any] = {"store": named_store(None, store) or default_store(), "run": run}
     with evaluation() as shown:
         watcher = Watcher(shown.estimated, shown.advance)
         found = evaluate_checkpoints(checkpoints, build, holdout, steps=step, only=only, watcher=watcher, **where)

@@ -1,5 +1,6 @@
 """Every kind of held-out measurement, by the names that `only` takes, in the order in which they run."""
 
+from .chains import chains, chains_cost
 from .context import Kind
 from .distances import distances, distances_cost
 from .jacobian import jacobian, jacobian_cost
@@ -21,6 +22,7 @@ INTERVENTIONS: dict[str, Kind] = {
     "jacobian": Kind(jacobian, jacobian_cost, in_training=True),
     "spans": Kind(spans, spans_cost),
     "prune": Kind(prune, prune_cost),
+    "chains": Kind(chains, chains_cost, standard=False),
     "sparsity": Kind(sparsity, sparsity_cost),
     "near_zero": Kind(near_zero, near_zero_cost, in_training=True),
 }
