@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from depthscope.store import LayerStats, Massive
 
 from .batch import Mask, as_arguments, call
+from .batch_norms import BatchNorms
 from .clipping import Clip
 from .distributed import every_ranks
 from .gradients import ParameterReader
@@ -46,7 +47,8 @@ class Measurement:
         self._trained: Tensor | None = None
         self._moved: Tensor | None = None
         self._probed: Tensor | None = None
-        self._handles: list[RemovableHandle] = attach(model, sites, self.recorder, mask, failed)
+        self.norms = BatchNorms(model, sites, self._device, lambda: self.recorder.active, failed)
+        self._handles: list[RemovableHandle] = [*attach(model, sites, self.recorder, mask, failed), *self.norms.handles]
 
     def close(self) -> None:
         for handle in self._handles:
@@ -123,6 +125,7 @@ class Measurement:
     def discard(self) -> None:
         """Forget the sums of a step that is not to be written."""
         self.recorder.take()
+        self.norms.take()
         self._reader.reset()
         self._trained = self._moved = self._probed = self.loss_scale = None
 

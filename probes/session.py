@@ -207,7 +207,8 @@ class Session:
         self._failures.safely("clipping", self._note_clip)
         if self._sampling:
             self.measurement.finish()
-            for name, value in (self._failures.safely("masks", self._masks.look, self.sites) or {}).items():
+            looked = self._failures.safely("masks", self._masks.look, self.sites) or {}
+            for name, value in {**looked, **self.measurement.norms.take()}.items():
                 self.log.note(self.step, name, value)
         self.log.close(self.step, time.time(), sampled=self._sampling)
         if self._sampling or last or self.measurement.has_probe_rows:
@@ -233,7 +234,8 @@ class Session:
         collected = self.measurement.collect(step, waiting)
         if collected.grad_norm is not None:
             self.log.note(step, "grad_norm", collected.grad_norm)
-        self._writer.write(*collected.records, *self._masks.told(self.log.records(collected.waiting)))
+        logged = self._masks.told(self.log.records(collected.waiting))
+        self._writer.write(*collected.records, *self.measurement.norms.told(logged))
         if collected.saw_nothing and (self.sites.taps or any(block.leaves for block in self.sites.blocks)):
             self._failures.add("measuring", NothingSeen(step))
             torch._dynamo.reset()

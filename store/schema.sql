@@ -45,7 +45,7 @@ COMMENT ON TABLE metrics IS 'What each column of layer_stats means';
 CREATE TABLE IF NOT EXISTS layer_stats (run VARCHAR, step BIGINT, phase VARCHAR, stack VARCHAR, layer INTEGER, site VARCHAR);
 COMMENT ON TABLE layer_stats IS 'One row a step, phase, layer and site; a column a metric (see table metrics), added as it first appears';
 COMMENT ON COLUMN layer_stats.phase IS 'train: training forwards; probe: the fixed held-out batch in eval mode';
-COMMENT ON COLUMN layer_stats.site IS 'resid_post, resid_mid, attn_out, mlp_out, attn_raw, mlp_raw, resid_sum, block, attn, mlp, embed, final_norm, head';
+COMMENT ON COLUMN layer_stats.site IS 'resid_post, resid_mid, attn_out, mlp_out, attn_raw, mlp_raw, resid_sum, block, attn, mlp, embed, final_norm, head, norm';
 
 CREATE TABLE IF NOT EXISTS massive (
     run VARCHAR, step BIGINT, phase VARCHAR, stack VARCHAR, layer INTEGER, rank INTEGER, value FLOAT, median_abs FLOAT,

@@ -5,6 +5,8 @@ from . import (
     act_grad_norm,
     angular_distance,
     angular_distance_last,
+    batch_mean_fluctuation,
+    batch_var_fluctuation,
     block_influence,
     branch_cosine,
     branch_ratio,
@@ -18,9 +20,9 @@ from . import (
     variance,
     variance_median,
 )
-from ._metric import Gradients, Metric, Of, Pair, ParameterGroup, Pool, Tokens
+from ._metric import BatchStatistics, Gradients, Metric, Of, Pair, ParameterGroup, Pool, Tokens
 
-__all__ = ["METRICS", "Gradients", "Metric", "Of", "Pair", "ParameterGroup", "Pool", "Tokens"]
+__all__ = ["METRICS", "BatchStatistics", "Gradients", "Metric", "Of", "Pair", "ParameterGroup", "Pool", "Tokens"]
 
 METRICS: dict[str, Metric] = {
     module.METRIC.name: module.METRIC
@@ -41,5 +43,7 @@ METRICS: dict[str, Metric] = {
         param_grad_norm,
         param_norm,
         update_ratio,
+        batch_mean_fluctuation,
+        batch_var_fluctuation,
     )
 }

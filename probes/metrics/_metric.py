@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "BatchStatistics",
     "Gradients",
     "Metric",
     "Of",
@@ -38,6 +39,7 @@ class Of(Enum):
     GRADIENT = "gradient"
     PAIR = "pair"
     PARAMETER = "parameter"
+    BATCH = "batch"
 
 
 class Pool(Enum):
@@ -140,6 +142,19 @@ class ParameterGroup:
     sampled_update_square: Tensor
     sampled_weight_square: Tensor
     with_gradient: Tensor  # how many of the parameters had one: a frozen site has no gradient norm, not a zero one
+
+
+@dataclass(frozen=True)
+class BatchStatistics:
+    """What a norm over the batch sees in one training forward, `[D]` each, and what it has kept until then.
+
+    `spread` is the biased variance, of PowerNorm the mean square, which has no mean.
+    """
+
+    mean_D: Tensor | None
+    spread_D: Tensor
+    running_mean_D: Tensor | None
+    running_spread_D: Tensor
 
 
 def mean_over(value_N: Tensor, valid_N: Tensor) -> Pooled:
