@@ -44,6 +44,9 @@ class View:
     level: int | None = None
     """Percent of the weights pruned, where shares of matrices are shown; None: about half of them."""
 
+    sections: tuple[str, ...] = ()
+    """Sections of a report; empty: all."""
+
     @property
     def focus(self) -> str:
         """The run that a single-run figure shows; '' when there is none."""
@@ -117,4 +120,5 @@ _READERS = {
     "depth": _text,
     "pruning": _text,
     "level": _number,
+    "sections": _names,
 }

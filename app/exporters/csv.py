@@ -11,7 +11,8 @@ __all__ = ["export_csv"]
 
 
 def export_csv(store: Store, runs: Sequence[str], folder: Path) -> None:
-    """Write runs.csv, layers.csv, layer_stats.csv, massive.csv, steps.csv, scalars.csv and events.csv.
+    """Write a file a table: runs, layers, layer_stats, massive, steps, scalars, events, and the held-out measurements
+    interventions, distances, layer_effects, sparsity, sparsity_layers.
 
     Raises DepthscopeError when the folder is in use.
     """
@@ -25,6 +26,11 @@ def export_csv(store: Store, runs: Sequence[str], folder: Path) -> None:
         "steps": store.steps(runs=names),
         "scalars": store.scalars(runs=names),
         "events": store.events(runs=names),
+        "interventions": store.interventions(runs=names),
+        "distances": store.distances(runs=names),
+        "layer_effects": store.layer_effects(runs=names),
+        "sparsity": store.sparsity(runs=names),
+        "sparsity_layers": store.sparsity_layers(runs=names),
     }
     for name, table in tables.items():
         table.to_csv(target / f"{name}.csv", index=False)

@@ -103,18 +103,18 @@ def _coloured(grid: Grid, info: Grids, right: float) -> go.Heatmap:
         x=np.asarray(grid.x),
         y=_y(grid),
         z=np.where(np.isfinite(z), z, np.nan).astype(np.float32),
-        customdata=grid.cells,
+        customdata=grid.cells.astype(np.float32) if grid.log else None,
         colorscale="Viridis",
         hoverongaps=False,
         colorbar=bar,
         name="",
-        hovertemplate=_hover(info),
+        hovertemplate=_hover(info) if grid.log else _hover(info).replace("customdata", "z"),
     )
 
 
-def _hover(info: Grids, words: str = "") -> str:
+def _hover(info: Grids) -> str:
     x, y = (safe(title.lower(), 80) for title in (info.x_title, info.y_title))
-    return f"{x} %{{x}}, {y} %{{y}}<br><b>%{{customdata:.4g}}</b>{words}"
+    return f"{x} %{{x}}, {y} %{{y}}<br><b>%{{customdata:.4g}}</b>"
 
 
 def _flats(grid: Grid, info: Grids, theme: Theme) -> list[go.Heatmap]:
@@ -123,7 +123,8 @@ def _flats(grid: Grid, info: Grids, theme: Theme) -> list[go.Heatmap]:
     kinds = [(noise, tint(theme.muted, 0.35), ", within two standard errors")]
     if grid.log:
         kinds.append((~noise & (cells <= 0), tint(FALLING, 0.8), ", not above zero"))
-    return [_flat(grid, mask, colour, _hover(info, words)) for mask, colour, words in kinds if mask.any()]
+    place = _hover(info).partition("<br>")[0]
+    return [_flat(grid, mask, colour, place + words) for mask, colour, words in kinds if mask.any()]
 
 
 def _flat(grid: Grid, mask: np.ndarray, colour: str, hover: str) -> go.Heatmap:
@@ -131,7 +132,6 @@ def _flat(grid: Grid, mask: np.ndarray, colour: str, hover: str) -> go.Heatmap:
         x=np.asarray(grid.x),
         y=_y(grid),
         z=np.where(mask, 1.0, np.nan).astype(np.float32),
-        customdata=grid.cells,
         colorscale=[[0, colour], [1, colour]],
         showscale=False,
         hoverongaps=False,

@@ -9,9 +9,22 @@ from .live import LIVE
 from .massive import MASSIVE
 from .overview import OVERVIEW
 from .page import Page
+from .report import REPORT
 from .runs import RUNS
 from .sparsity import SPARSITY
 
 __all__ = ["PAGES", "Page"]
 
-PAGES: tuple[Page, ...] = (OVERVIEW, RUNS, DEPTH, HEATMAP, MASSIVE, EFFECTIVENESS, SPARSITY, COMPARE, LIVE, HELP)
+PAGES: tuple[Page, ...] = (
+    OVERVIEW,
+    RUNS,
+    DEPTH,
+    HEATMAP,
+    MASSIVE,
+    EFFECTIVENESS,
+    SPARSITY,
+    COMPARE,
+    LIVE,
+    REPORT,
+    HELP,
+)

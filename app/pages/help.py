@@ -21,6 +21,7 @@ QUESTIONS = {
     "sparsity": "How many weights are needed, and where are the others?",
     "compare": "Which norm strategy does better, and is the comparison fair?",
     "live": "How far are the trainings, how fast, and does anything go wrong right now?",
+    "report": "How do I take all this to a design review or a paper?",
 }
 LAYERS = (
     "**Layer 0** is the stream as it enters block 1 (the embeddings); **layers 1 to L** are the blocks, the deepest on "

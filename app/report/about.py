@@ -19,6 +19,10 @@ class About:
     rows: int
     """Rows of the store's answer that are drawn, before any thinning."""
     runs: int
+    tokens: int | None
+    """Held-out tokens that each value rests on, the fewest; None where rows do not tell."""
+    uncertainty: str
+    """What is known of the errors of the values."""
     digest: str
     """SHA-256 of those rows as CSV, its first 16 digits."""
     definition: str
@@ -30,7 +34,18 @@ class About:
 def about(frame: pd.DataFrame, definition: str, command: str) -> About:
     """Of the rows a figure is drawn from."""
     runs = int(frame["run"].nunique()) if "run" in frame.columns else 1
-    return About(len(frame), runs, digest(frame), definition, command)
+    tokens = frame["tokens"].dropna() if "tokens" in frame.columns else pd.Series(dtype="float64")
+    fewest = int(tokens.min()) if len(tokens) else None
+    return About(len(frame), runs, fewest, uncertainty(frame), digest(frame), definition, command)
+
+
+def uncertainty(frame: pd.DataFrame) -> str:
+    """What the columns tell of the errors of the values."""
+    if {"delta_se", "loss_se", "error"} & set(frame.columns):
+        return "standard errors are paired (same tokens) and clustered by sequence"
+    if {"low", "high"} <= set(frame.columns):
+        return "bands are the range inside each bucket of steps, not an error"
+    return "each value is one measurement of one run; no error is known"
 
 
 def digest(frame: pd.DataFrame) -> str:

@@ -44,6 +44,22 @@
     });
     scroll.before(button);
   });
+  // The picture to take away.
+  document.querySelectorAll("figure .plot").forEach(function (plot) {
+    var place = document.createElement("p");
+    place.className = "pictures";
+    ["svg", "png"].forEach(function (format) {
+      var button = document.createElement("button");
+      button.type = "button";
+      button.className = "save";
+      button.textContent = "Save as " + format.toUpperCase();
+      button.addEventListener("click", function () {
+        Plotly.downloadImage(plot, { format: format, scale: format === "png" ? 2 : 1, filename: plot.id });
+      });
+      place.append(button, " ");
+    });
+    plot.closest("figure").querySelector("details.about").before(place);
+  });
   document.documentElement.classList.add("js");
   setTimeout(next, 0);
 })();

@@ -12,14 +12,17 @@ import pandas as pd
 from depthscope.store import Store, metric_sites, run_table
 
 from ..figures import FIGURES, TABLES, comparison_caveats
+from ..figures.held_out import evaluated_steps
 from ..findings import FINDINGS, Finding, diagnose_runs
 from ..losses import last_loss
 from ..text import plain, short
 from ..theme import LIGHT, strategy_style
+from ..view import View
 from .about import About, about, command
-from .contents import Place, Section, rank, sections
+from .contents import rank, sections
 from .papers import papers_in
-from .settings import settings_sheets
+from .section import Place, Section
+from .settings import flat, read, settings_sheets
 from .tables import Sheet, cell, sheet
 from .thin import thin
 from .wishes import Wishes
@@ -27,7 +30,7 @@ from .wishes import Wishes
 __all__ = ["Chapter", "Picture", "Progress", "Report", "RunFacts", "build", "ignore"]
 
 # Buckets of steps that are kept: of a line, of a heatmap (which has as many rows as layers), of the table below either.
-LINE_POINTS, HEATMAP_POINTS, TABLE_POINTS = 300, 80, 12
+LINE_POINTS, HEATMAP_POINTS, TABLE_POINTS = 200, 40, 10
 
 
 Progress = Callable[[int, int], None]
@@ -122,7 +125,9 @@ def build(store: Store, runs: Sequence[str], progress: Progress = ignore, wishes
     findings = diagnose_runs(store, runs, wishes.limits)
     table = run_table(store)
     chosen = table.set_index("run", drop=False).loc[list(runs)]
-    parts = [part for part in sections(tuple(runs), metric_sites(store, list(runs))) if part.name in wishes.sections]
+    measured = metric_sites(store, list(runs)), evaluated_steps(store, View(runs=tuple(runs)))
+    detailed = tuple(chosen.drop_duplicates("strategy")["run"])
+    parts = [part for part in sections(tuple(runs), *measured, detailed) if part.name in wishes.sections]
     metrics = tuple(sorted(map(definition, store.metrics().to_dict("records")), key=lambda row: rank(row["name"])))
     desk = Desk(store, {row["name"]: row["formula"] for row in metrics}, runs if len(table) > len(chosen) else ())
     drawn = count(1)
@@ -182,8 +187,16 @@ def run_sheet(runs: pd.DataFrame) -> Sheet:
         "Started (UTC)": "started_at",
         "Model": "model",
     }
-    rows = [(cell(row["run"]), *(fact(row[name]) for name in columns.values())) for row in runs.to_dict("records")]
-    return Sheet(("Run", *columns), tuple(rows))
+    rows = [
+        (cell(row["run"]), *(fact(row[name]) for name in columns.values()), commit(row["environment"]))
+        for row in runs.to_dict("records")
+    ]
+    return Sheet(("Run", *columns, "Commit"), tuple(rows))
+
+
+def commit(environment: object) -> str:
+    """The git commit that a run was started from, its first 12 digits; '' where it is not known."""
+    return short(flat(read(environment)).get("git_commit", ""), 12)
 
 
 def fact(value: Any) -> str:

@@ -1,35 +1,16 @@
 """What stands in a report, in which order: figures by name and the view each is drawn with."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pandas as pd
 
 from ..figures import FIGURES, TABLES
 from ..view import View
+from .held_out import FIGURES_HERE, held_out
+from .section import Place, Section
 
 __all__ = ["Place", "Section", "rank", "sections"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """A figure or table and the view it shows."""
-
-    name: str
-    view: View
-    subtitle: str = ""
-    """A user's name or a metric's title: to be escaped."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, a line of explanation and what stands below."""
-
-    name: str
-    title: str
-    lead: str
-    places: tuple[Place, ...] = field(default=())
-    tables: tuple[Place, ...] = field(default=())
 
 
 # Where a metric is looked at first. A metric at none of these is shown at the first site it has.
@@ -59,11 +40,19 @@ ORDER = (
 HEATMAPS = (("variance", "resid_post"), ("param_grad_norm", "block"))
 
 
-def sections(runs: tuple[str, ...], sites: pd.DataFrame) -> tuple[Section, ...]:
-    """The sections of a report on `runs`; `sites` their `metric_sites`: columns metric, title, site, phase, stack."""
+def sections(
+    runs: tuple[str, ...], sites: pd.DataFrame, evaluated: pd.DataFrame, detailed: tuple[str, ...]
+) -> tuple[Section, ...]:
+    """The sections of a report on `runs`; `sites` their `metric_sites`, `evaluated` their `evaluated_steps`;
+    `detailed`: runs whose held-out measurements are shown one by one, the first few."""
     view = View(runs=runs)
     placed = (
-        Section("loss", "Loss", "Training loss against the optimizer step.", (Place("loss", view),)),
+        Section(
+            "loss",
+            "Loss",
+            "Training loss against the optimizer step.",
+            (Place("loss", view),),
+        ),
         Section(
             "comparison",
             "Strategies compared",
@@ -89,6 +78,7 @@ def sections(runs: tuple[str, ...], sites: pd.DataFrame) -> tuple[Section, ...]:
             "The largest activations of each block output beside the median, at the newest sampled step of each run.",
             (Place("massive", view),),
         ),
+        *held_out(view, evaluated, detailed),
     )
     return placed + tuple(rest(view, placed))
 
@@ -129,7 +119,9 @@ def heatmaps(view: View, sites: pd.DataFrame) -> Iterator[Place]:
 
 def rest(view: View, placed: tuple[Section, ...]) -> Iterator[Section]:
     """Figures and tables that no section above names: one that is added to FIGURES is in the report by itself."""
-    named = {place.name for section in placed for place in section.places + section.tables} | SHOWN_ELSEWHERE
+    named = (
+        {place.name for section in placed for place in section.places + section.tables} | SHOWN_ELSEWHERE | FIGURES_HERE
+    )
     figures = [figure for figure in FIGURES.values() if figure.name not in named]
     tables = tuple(Place(name, view) for name in TABLES if name not in named)
     places = tuple(
@@ -142,5 +134,5 @@ def rest(view: View, placed: tuple[Section, ...]) -> Iterator[Section]:
 
 
 # The heatmap shows every layer over time; lines of a few layers belong to the dashboard, where layers are chosen.
-# The means over seeds repeat the loss of the first section.
-SHOWN_ELSEWHERE = frozenset({"layer_series", "seed_groups"})
+# The means over seeds repeat the loss of the first section; the gradient norm is the sum of what is shown by layer.
+SHOWN_ELSEWHERE = frozenset({"layer_series", "seed_groups", "grad_norm"})

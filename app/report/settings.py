@@ -9,7 +9,7 @@ import pandas as pd
 from ..text import plain
 from .tables import Sheet
 
-__all__ = ["flat", "settings_sheets"]
+__all__ = ["flat", "read", "settings_sheets"]
 
 
 def settings_sheets(runs: pd.DataFrame) -> dict[str, Sheet]:

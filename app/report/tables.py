@@ -2,12 +2,18 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 
 from ..text import plain
 
 __all__ = ["Sheet", "cell", "sheet"]
+
+T = TypeVar("T")
+
+MOST = 16
+"""Rows, and columns, of a heatmap's table."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,51 @@ def sheet(frame: pd.DataFrame) -> Sheet:
         return _by_layer(frame, "run", "")
     if len(columns) == 3 and columns[1] == "Layer":
         return _by_layer(frame, columns[0], f"{columns[0]} ")
+    if columns[:4] == ["Layer", "What was done", columns[2], "Standard error"]:
+        texts = list(map(_with_error, frame[columns[2]], frame["Standard error"]))
+        return _across(frame.assign(**{columns[2]: texts}), "Layer", "What was done", columns[2])
+    if columns[:1] == ["ranking"] and len(columns) >= 3:
+        return _across(frame, columns[1], "ranking", columns[2])
+    if columns[:1] == ["Quantity"] and len(columns) >= 4:
+        return _by_row(frame)
     return Sheet(tuple(map(plain, columns)), _texts(frame))
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{cell(value)} ± {cell(error)}"
+
+
+def _across(frame: pd.DataFrame, down: str, across: str, value: str) -> Sheet:
+    """One row a value of `down`, one column a value of `across`."""
+    texts = {(y, x): v for y, x, v in zip(frame[down], frame[across], map(cell, frame[value]), strict=True)}
+    rows, columns = list(dict.fromkeys(frame[down])), list(dict.fromkeys(frame[across]))
+    body = tuple((cell(y), *(texts.get((y, x), "") for x in columns)) for y in sorted(rows))
+    return Sheet((plain(down), *map(plain, columns)), body)
+
+
+def _by_row(frame: pd.DataFrame) -> Sheet:
+    """Cells of heatmaps (Quantity, row, column, value, ...): a row a row of the picture; noise in parentheses.
+
+    Of large pictures evenly spread rows and columns: all cells are in the picture itself.
+    """
+    what, row, column, value = frame.columns[:4]
+    noise = frame[frame.columns[4]] if len(frame.columns) > 4 else pd.Series(False, index=frame.index)
+    texts = {
+        (quantity, y, x): f"({cell(v)})" if hidden else cell(v)
+        for quantity, y, x, v, hidden in zip(frame[what], frame[row], frame[column], frame[value], noise, strict=True)
+    }
+    across = _spread(sorted({x for _, _, x in texts}))
+    pairs = dict.fromkeys((quantity, y) for quantity, y, _ in texts)
+    keys = [key for name in frame[what].unique() for key in _spread([pair for pair in pairs if pair[0] == name])]
+    head = (str(what), plain(row), *(f"{plain(column)} {x}" if x == across[0] else cell(x) for x in across))
+    return Sheet(head, tuple((*map(cell, key), *(texts.get((*key, x), "") for x in across)) for key in keys))
+
+
+def _spread(values: list[T]) -> list[T]:
+    """At most MOST of the values, both ends included."""
+    if len(values) <= MOST:
+        return values
+    return [values[round(n * (len(values) - 1) / (MOST - 1))] for n in range(MOST)]
 
 
 def _texts(frame: pd.DataFrame) -> tuple[tuple[str, ...], ...]:

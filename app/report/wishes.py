@@ -18,6 +18,8 @@ SECTIONS = (
     "profiles",
     "heatmaps",
     "massive",
+    "effectiveness",
+    "sparsity",
     "more",
     "settings",
     "definitions",

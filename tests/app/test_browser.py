@@ -21,6 +21,7 @@ CHARTS = {
     "sparsity": 4,
     "compare": 2,
     "live": 3,
+    "report": 0,
     "help": 0,
 }
 

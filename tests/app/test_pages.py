@@ -24,6 +24,7 @@ CHARTS = {
     "sparsity": 4,
     "compare": 2,
     "live": 0,
+    "report": 0,
     "help": 0,
 }
 

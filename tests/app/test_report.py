@@ -79,6 +79,8 @@ def test_findings_come_first_and_every_section_is_there(html):
         "profiles",
         "heatmaps",
         "massive",
+        "effectiveness",
+        "sparsity",
         "settings",
         "definitions",
         "papers",

@@ -40,7 +40,7 @@ def _cost(strategy: str, layers: int, layer: int, trained: float) -> float:
 
 def _block(strategy: str, layers: int, layer: int, step: int, trained: float) -> Iterator[Record]:
     cost = _cost(strategy, layers, layer, trained)
-    for span in range(1, layers - layer + 2):
+    for span in range(1, layers - layer + 2) if layers <= 12 else (1, 2, 4, 8, 16, 24):
         joint = sum(_cost(strategy, layers, n, trained) for n in range(layer, layer + span))
         yield _row(step, layer, span, "block", "skip", joint * span**0.5)
         yield Distance(step, "main", layer, span, min(0.5, 0.03 * span + 0.1 / layer))
