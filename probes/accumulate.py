@@ -53,6 +53,11 @@ class Accumulator:
         total_K = torch.where(self._is_max_K, torch.maximum(row_2K[0], share_2K[0]), row_2K[0] + share_2K[0])
         row_2K.copy_(torch.stack([total_K, row_2K[1] + share_2K[1]]))
 
+    def add_each(self, rows: Sequence[Tensor], observation: Any) -> None:
+        """Pool what several sites bring at once: the metrics' shares end in `[S]`, one for each row. Sums only."""
+        shares_2KS = self._share(observation)
+        torch._foreach_add_(list(rows), list(shares_2KS.unbind(-1)))
+
     def divide(self, factor: Tensor) -> None:
         """Divide every numerator by a 0-d factor."""
         for row_2K in self._rows.values():

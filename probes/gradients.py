@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from .clipping import Clip
 from .distributed import local, shard_share
 from .metrics import METRICS, Of, ParameterGroup
-from .metrics._metric import spread
 from .sites import Key
 
 __all__ = ["ParameterReader"]
 
-SAMPLED_ELEMENTS = 65_536
+SAMPLED_ELEMENTS = 16_384
 _GRAD, _WEIGHT, _UPDATE, _SAMPLE, _HAS_GRAD = range(5)
 _BRANCHES = ("attn", "mlp")
 
@@ -126,5 +125,9 @@ class ParameterReader:
 
 
 def _sample(p: Tensor) -> Tensor:
-    flat = local([p.detach()])[0].reshape(-1)
-    return flat[spread(flat.numel(), SAMPLED_ELEMENTS, flat.device)]
+    """A view of at most SAMPLED_ELEMENTS entries at equal distances, which visit every column."""
+    part = local([p.detach()])[0]
+    step = max(1, -(-part.numel() // SAMPLED_ELEMENTS))
+    while part.dim() and math.gcd(step, part.shape[-1]) > 1:
+        step += 1
+    return part.reshape(-1)[::step]

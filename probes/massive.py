@@ -8,7 +8,7 @@ median, sequence, token, channel).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,8 +24,7 @@ __all__ = ["MassiveTop", "TopRow"]
 RANKS, FIELDS = 3, 5
 
 
-@dataclass(frozen=True)
-class TopRow:
+class TopRow(NamedTuple):
     """One site's three largest, its count of massive ones, and how many sequences it has seen this step."""
 
     top_RF: Tensor

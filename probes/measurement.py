@@ -108,7 +108,7 @@ class Measurement:
     def _take(self) -> Tensor:
         """The step's sums; activation gradients were scaled with the loss, parameters' are unscaled by now."""
         if self.loss_scale is not None:
-            self.recorder.gradients.divide(self.loss_scale)
+            self.recorder.unscale(self.loss_scale)
             self.loss_scale = None
         return self.recorder.take()
 

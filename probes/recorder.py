@@ -2,12 +2,12 @@
 
 What hooks run is also what a compiled graph runs, so it holds to a few rules: tensors are written in place into views
 made beforehand, states are plain booleans of this object (two graphs, on and off, for any depth), and nothing is read
-back from a tensor.
+back from a tensor. In eager mode what a block's sites showed waits for the block to return, and is folded in one call.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from .engine import Engine
 from .gradtap import hear, tap
 from .massive import MassiveTop, TopRow, add_top
 from .metrics import Gradients, Of, Pair, Tokens
+from .norms import PendingNorms
 from .sites import Block, Key, Sites
 
 __all__ = ["BlockSlot", "Recorder", "Slot"]
@@ -38,6 +39,15 @@ class Slot:
     top: TopRow | None
 
 
+class Seen(NamedTuple):
+    """What a site showed, and the rows it adds to: `pair_2K` where it is what a block adds to its stream."""
+
+    x: Tensor
+    activations_2K: Tensor
+    top: TopRow | None
+    pair_2K: Tensor | None
+
+
 @dataclass
 class BlockSlot:
     """The sites of one block, and the stream it was given while it runs."""
@@ -47,6 +57,8 @@ class BlockSlot:
     pair_2K: Tensor
     copies: bool
     entered: Tensor | None = None
+    waiting: list[tuple[Slot, Tensor, int]] = field(default_factory=list)
+    """Seen since it was entered, with the version of each tensor's content."""
 
 
 class Recorder:
@@ -68,6 +80,8 @@ class Recorder:
         self.real_BT: Tensor | None = None
         self.restarts: list[Callable[[], None]] = []  # what counts the calls of blocks that run several times
         self._engine = Engine(failed)
+        self._norms = PendingNorms(self.gradients)
+        self._steady: set[int] = set()  # sites that kept what they showed until their block returned
         self._heard = WeakTensorKeyDictionary()
         self._on_leaves: list[RemovableHandle] = []
         self.tokens = torch.zeros((), dtype=torch.int64, device=device)
@@ -92,6 +106,7 @@ class Recorder:
         """A forward starts; it is recorded when its step is sampled or when it is the held-out batch's."""
         self.real_BT, self.probing = real_BT, probing
         self.active = self.armed or probing
+        self._norms.fold()  # the backward before this forward is over
         for restart in self.restarts:
             restart()
 
@@ -100,6 +115,7 @@ class Recorder:
         self.active, self.probing, self.real_BT = False, False, None
         for block in self.blocks.values():
             block.entered = None
+            block.waiting.clear()
 
     def begin_compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any], mask: Mask) -> None:
         """A training forward starts inside a compiled graph; tokens are counted where the first block reads them."""
@@ -125,10 +141,30 @@ class Recorder:
     def leave_block(self, block: BlockSlot, stream: Tensor) -> Tensor | None:
         """A block returned `stream`."""
         entered, block.entered = block.entered, None
-        if self.active and entered is not None and entered.shape == stream.shape:
+        if self.active:
             with torch.no_grad():
-                self._engine(self._fold_change, block.pair_2K, entered, stream.detach(), self.real_BT)
-        return self.see(block.leaves, stream, None)
+                seen = [*self._kept(block, entered), self._seen(block.leaves, stream.detach(), None)]
+                changed = block.pair_2K if entered is not None and entered.shape == stream.shape else None
+                self._engine(self._fold, seen, entered, changed, self.real_BT)
+        return self._listen(block.leaves, stream)
+
+    def _kept(self, block: BlockSlot, entered: Tensor | None) -> list[Seen]:
+        """What the block's sites showed and left as it was, to be folded now."""
+        if not block.waiting:
+            return []
+        waiting, kept = list(block.waiting), []
+        block.waiting.clear()
+        for slot, x, version in waiting:
+            unchanged, waited = x._version == version, id(slot) in self._steady
+            if unchanged and waited:
+                kept.append(self._seen(slot, x, entered))
+            elif unchanged:
+                self._steady.add(id(slot))
+            elif waited:
+                self._steady.discard(id(slot))
+                message = f"its content was changed in place, so {slot.site} lacks one forward"
+                self._failed(f"a site of {slot.site}", RuntimeError(message))
+        return kept
 
     def see(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> Tensor | None:
         """Pool the activations of a site, their gradient when it comes, and a branch against its block's input.
@@ -137,7 +173,21 @@ class Recorder:
         """
         if self.active:
             with torch.no_grad():
-                self._pool(slot, x, block)
+                self._show(slot, x.detach(), block)
+        return self._listen(slot, x)
+
+    def _show(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
+        """Fold `x` now, or when its block returns; at once where nobody knows yet that it stays as it is till then."""
+        if block is None or torch.compiler.is_compiling():
+            entered = None if block is None else block.entered
+            self._engine(self._fold, [self._seen(slot, x, entered)], entered, None, self.real_BT)
+            return
+        block.waiting.append((slot, x, x._version))
+        if id(slot) not in self._steady:
+            self._engine(self._fold, [self._seen(slot, x, block.entered)], block.entered, None, self.real_BT)
+
+    def _listen(self, slot: Slot, x: Tensor) -> Tensor | None:
+        """Hear of the gradient of `x`; in a compiled graph returns what must take its place."""
         if not (x.requires_grad and self._has_backward()):
             return None
         if torch.compiler.is_compiling():
@@ -161,36 +211,23 @@ class Recorder:
         sites.add(id(slot))
         return True
 
-    def _pool(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
-        x, real_BT, top = x.detach(), self.real_BT, slot.top
-        if top is None:
-            self._engine(self._fold_branch, slot.activations_2K, x, real_BT)
-        else:
-            self._engine(self._fold_stream, slot.activations_2K, top.top_RF, top.count, top.sequences, x, real_BT)
-        entered = None if block is None else block.entered
-        if slot.pair_2K is not None and entered is not None and entered.shape == x.shape:
-            self._engine(self._fold_pair, slot.pair_2K, entered, x, real_BT)
+    def _seen(self, slot: Slot, x: Tensor, entered: Tensor | None) -> Seen:
+        branch = entered is not None and entered.shape == x.shape
+        return Seen(x, slot.activations_2K, slot.top, slot.pair_2K if branch else None)
 
-    # folds: what the engine may compile; they read tensors and write into rows, nothing else
-
-    def _fold_branch(self, row_2K: Tensor, x: Tensor, real_BT: Tensor | None) -> None:
-        self.activations.add(row_2K, Tokens(x, real_BT))
-
-    def _fold_stream(
-        self, row_2K: Tensor, top_RF: Tensor, count: Tensor, sequences: Tensor, x: Tensor, real_BT: Tensor | None
+    def _fold(
+        self, seen: list[Seen], entered: Tensor | None, changed_2K: Tensor | None, real_BT: Tensor | None
     ) -> None:
-        tokens = Tokens(x, real_BT)
-        self.activations.add(row_2K, tokens)
-        add_top(top_RF, count, sequences, tokens)
-
-    def _fold_pair(self, row_2K: Tensor, entered: Tensor, delta: Tensor, real_BT: Tensor | None) -> None:
-        self.pairs.add(row_2K, Pair(entered, delta, real_BT))
-
-    def _fold_change(self, row_2K: Tensor, entered: Tensor, left: Tensor, real_BT: Tensor | None) -> None:
-        self.pairs.add(row_2K, Pair(entered, left - entered, real_BT))
-
-    def _fold_gradient(self, row_2K: Tensor, grad: Tensor, real_BT: Tensor | None) -> None:
-        self.gradients.add(row_2K, Gradients(grad, real_BT))
+        """What the engine may compile: reads tensors and writes into rows. The last one seen is the block's output."""
+        for x, activations_2K, top, pair_2K in seen:
+            tokens = Tokens(x, real_BT)
+            self.activations.add(activations_2K, tokens)
+            if top is not None:
+                add_top(top.top_RF, top.count, top.sequences, tokens)
+            if pair_2K is not None and entered is not None:
+                self.pairs.add(pair_2K, Pair(entered, x, real_BT))
+        if changed_2K is not None and entered is not None:
+            self.pairs.add(changed_2K, Pair(entered, seen[-1].x - entered, real_BT))
 
     def _has_backward(self) -> bool:
         """A recorded training forward, or a checkpoint's recomputation: its graph is the one that gets gradients."""
@@ -201,15 +238,21 @@ class Recorder:
     def _pool_gradient(self, row_2K: Tensor, grad: Tensor, real_BT: Tensor | None) -> None:
         with torch.no_grad():
             if torch.compiler.is_compiling():
-                self._fold_gradient(row_2K, grad, real_BT)
+                self.gradients.add(row_2K, Gradients(grad, real_BT))
                 return
             try:
-                self._engine(self._fold_gradient, row_2K, grad, real_BT)
+                self._norms.add(row_2K, grad, real_BT)
             except Exception as error:
                 self._failed("activation gradients", error)
 
+    def unscale(self, loss_scale: Tensor) -> None:
+        """Activation gradients were scaled with the loss."""
+        self._norms.fold()
+        self.gradients.divide(loss_scale)
+
     def take(self) -> Tensor:
         """All sums of the step as one flat tensor on the device; the next step starts from zero."""
+        self._norms.fold()
         for handle in self._on_leaves:
             handle.remove()
         self._on_leaves = []

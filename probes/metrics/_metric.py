@@ -4,7 +4,7 @@ Shapes: B sequences, T positions, D features, N = B*T tokens, Q sequences with a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -93,8 +93,24 @@ class Gradients:
 
     def __init__(self, grad_BTD: Tensor, real_BT: Tensor | None = None) -> None:
         grad = grad_BTD.detach()
-        self.norm_N = torch.linalg.vector_norm(grad.reshape(-1, grad.shape[-1]), dim=-1, dtype=_wide_type(grad.dtype))
-        self.valid_N = self.norm_N.isfinite() & _mask_of(real_BT, self.norm_N)
+        norm_BT = torch.linalg.vector_norm(grad, dim=-1, dtype=_wide_type(grad.dtype))
+        self.norm_N, self.real_BT = norm_BT.flatten(), real_BT
+
+    @property
+    def valid_N(self) -> Tensor:
+        """Which norms count: finite, of a real token."""
+        finite_N = self.norm_N.isfinite()
+        if self.real_BT is None or self.real_BT.numel() != self.norm_N.shape[-1]:
+            return finite_N
+        return finite_N & self.real_BT.flatten().bool()
+
+    @classmethod
+    def stacked(cls, gradients: "Sequence[Gradients]") -> "Gradients":
+        """S sites with the same tokens as one: `norm_N` is `[S, N]`, and what a metric makes of it `[S]`."""
+        together = cls.__new__(cls)
+        together.norm_N = torch.stack([one.norm_N for one in gradients])
+        together.real_BT = gradients[0].real_BT
+        return together
 
 
 class Pair:
@@ -158,8 +174,8 @@ class BatchStatistics:
 
 
 def mean_over(value_N: Tensor, valid_N: Tensor) -> Pooled:
-    """Sum of `value_N` over valid tokens, and their number."""
-    return torch.where(valid_N, value_N, 0).sum(dtype=_accumulator(value_N)), valid_N.sum()
+    """Sum of `value_N` over valid tokens, and their number; over the last axis where there are more."""
+    return torch.where(valid_N, value_N, 0).sum(-1, dtype=_accumulator(value_N)), valid_N.sum(-1)
 
 
 def sampled_median(x_ND: Tensor, valid_N: Tensor, *, magnitude: bool = False, elements: int = 16_384) -> Tensor:
