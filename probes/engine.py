@@ -14,6 +14,7 @@ import torch
 __all__ = ["Engine"]
 
 COMPILING_COSTS_S = 30.0
+KINDS = 16  # of blocks and batch shapes
 
 Fold = Callable[..., Any]
 
@@ -40,14 +41,21 @@ class Engine:
     def _fused(self, fold: Fold, *tensors: Any) -> Any:
         compiled = self._compiled.get(fold)
         if compiled is None:
-            options = {"guard_filter_fn": of_arguments}
-            compiled = self._compiled[fold] = torch.compile(fold, fullgraph=True, options=options)
+            compiled = self._compiled[fold] = fuse(fold)
         try:
             return compiled(*tensors)
         except Exception as error:  # no compiler on this machine, or one that cannot
             self._patience_s = float("inf")
             self._failed("compiling the statistics (plain operations go on)", error)
             return fold(*tensors)
+
+
+def fuse(fold: Fold) -> Fold:
+    """`fold`, compiled for each kind of arguments it meets; apart from what others compiled of the same code."""
+    options: dict[str, str | int | bool | Callable[..., Any]] = {"guard_filter_fn": of_arguments}
+    return torch.compile(  # type: ignore[call-overload,no-any-return]  # its overloads lack the last two
+        fold, fullgraph=True, options=options, recompile_limit=KINDS, isolate_recompiles=True
+    )
 
 
 def of_arguments(guards: Sequence[Any]) -> list[bool]:

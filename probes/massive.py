@@ -28,7 +28,7 @@ class TopRow(NamedTuple):
     """One site's three largest, its count of massive ones, and how many sequences it has seen this step."""
 
     top_RF: Tensor
-    count: Tensor
+    massive: Tensor
     sequences: Tensor
 
 
@@ -53,11 +53,11 @@ class MassiveTop:
         flat = torch.cat(
             [
                 torch.stack([row.top_RF for row in rows]).flatten(),
-                torch.stack([row.count for row in rows]),
+                torch.stack([row.massive for row in rows]),
                 torch.stack([row.sequences for row in rows]),
             ]
         )
-        torch._foreach_zero_([tensor for row in rows for tensor in (row.top_RF, row.count, row.sequences)])
+        torch._foreach_zero_([tensor for row in rows for tensor in (row.top_RF, row.massive, row.sequences)])
         return flat
 
     @property
@@ -88,15 +88,15 @@ class MassiveTop:
                     yield Massive(step, phase, stack, layer, rank + 1, value, median, count, sequence, token, channel)
 
 
-def add_top(top_RF: Tensor, count: Tensor, sequences: Tensor, tokens: Tokens) -> None:
+def add_top(row: TopRow, tokens: Tokens) -> None:
     """Keep the three largest of what is there and what `tokens` has; sequences count on over micro-batches."""
     found_RF, found = top_activations(tokens)
-    found_RF = found_RF.to(top_RF.dtype)
-    found_RF[:, 2] += sequences
-    both_F = torch.cat([top_RF, found_RF])
-    top_RF.copy_(both_F[both_F[:, 0].topk(RANKS).indices])
-    count.add_(found)
-    sequences.add_(tokens.x_BTD.shape[0])
+    found_RF = found_RF.to(row.top_RF.dtype)
+    found_RF[:, 2] += row.sequences
+    both_F = torch.cat([row.top_RF, found_RF])
+    row.top_RF.copy_(both_F[both_F[:, 0].topk(RANKS).indices])
+    row.massive.add_(found)
+    row.sequences.add_(tokens.x_BTD.shape[0])
 
 
 def top_activations(tokens: Tokens) -> tuple[Tensor, Tensor]:

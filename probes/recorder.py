@@ -223,7 +223,7 @@ class Recorder:
             tokens = Tokens(x, real_BT)
             self.activations.add(activations_2K, tokens)
             if top is not None:
-                add_top(top.top_RF, top.count, top.sequences, tokens)
+                add_top(top, tokens)
             if pair_2K is not None and entered is not None:
                 self.pairs.add(pair_2K, Pair(entered, x, real_BT))
         if changed_2K is not None and entered is not None:

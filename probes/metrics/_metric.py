@@ -93,13 +93,13 @@ class Gradients:
 
     def __init__(self, grad_BTD: Tensor, real_BT: Tensor | None = None) -> None:
         grad = grad_BTD.detach()
-        norm_BT = torch.linalg.vector_norm(grad, dim=-1, dtype=_wide_type(grad.dtype))
+        norm_BT: Tensor = torch.linalg.vector_norm(grad, dim=-1, dtype=_wide_type(grad.dtype))
         self.norm_N, self.real_BT = norm_BT.flatten(), real_BT
 
     @property
     def valid_N(self) -> Tensor:
         """Which norms count: finite, of a real token."""
-        finite_N = self.norm_N.isfinite()
+        finite_N: Tensor = self.norm_N.isfinite()
         if self.real_BT is None or self.real_BT.numel() != self.norm_N.shape[-1]:
             return finite_N
         return finite_N & self.real_BT.flatten().bool()

@@ -140,7 +140,7 @@ def test_massive_top_three_are_exact_and_survive_micro_batches():
     top = MassiveTop([("main", 1, "resid_post")], torch.device("cpu"))
     row = top.row(("main", 1, "resid_post"))
     for part_BTD in (x_BTD[:1], x_BTD[1:]):
-        add_top(row.top_RF, row.count, row.sequences, Tokens(part_BTD))
+        add_top(row, Tokens(part_BTD))
     found = list(top.read(top.take().tolist(), 5, "train"))
     assert [m.value for m in found] == pytest.approx(expected.values.tolist())
     where = [(m.sequence * 9 + m.token) * 32 + m.channel for m in found]

@@ -1,4 +1,4 @@
-"""What a block's sites show waits for the block to return; nothing that is changed in place meanwhile is measured late."""
+"""What a block shows waits for the block to return; nothing that is changed in place meanwhile is measured late."""
 
 import pytest
 import torch
