@@ -23,6 +23,7 @@ from .contents import rank, sections
 from .papers import papers_in
 from .section import Place, Section
 from .settings import flat, read, settings_sheets
+from .snapshot import snapshot
 from .tables import Sheet, cell, sheet
 from .thin import thin
 from .wishes import Wishes
@@ -121,15 +122,21 @@ class Report:
 
 def build(store: Store, runs: Sequence[str], progress: Progress = ignore, wishes: Wishes | None = None) -> Report:
     """The report on `runs`; `progress` is told (done, all) after each figure. Raises RunMissing for an unknown name."""
-    wishes = wishes or Wishes()
-    findings = diagnose_runs(store, runs, wishes.limits)
-    table = run_table(store)
+    with snapshot(store, runs) as still:
+        return build_from(still, store, runs, progress, wishes or Wishes())
+
+
+def build_from(still: Store, store: Store, runs: Sequence[str], progress: Progress, wishes: Wishes) -> Report:
+    """The report on what `still` holds, which is `store` or a copy of the runs in it."""
+    findings = diagnose_runs(still, runs, wishes.limits)
+    every, table = run_table(store), run_table(still)
     chosen = table.set_index("run", drop=False).loc[list(runs)]
-    measured = metric_sites(store, list(runs)), evaluated_steps(store, View(runs=tuple(runs)))
+    measured = metric_sites(still, list(runs)), evaluated_steps(still, View(runs=tuple(runs)))
     detailed = tuple(chosen.drop_duplicates("strategy")["run"])
     parts = [part for part in sections(tuple(runs), *measured, detailed) if part.name in wishes.sections]
-    metrics = tuple(sorted(map(definition, store.metrics().to_dict("records")), key=lambda row: rank(row["name"])))
-    desk = Desk(store, {row["name"]: row["formula"] for row in metrics}, runs if len(table) > len(chosen) else ())
+    metrics = tuple(sorted(map(definition, still.metrics().to_dict("records")), key=lambda row: rank(row["name"])))
+    formulas = {row["name"]: row["formula"] for row in metrics}
+    desk = Desk(still, store.path.name, formulas, runs if len(every) > len(chosen) else ())
     drawn = count(1)
     total = sum(len(part.places) for part in parts)
     said = tuple(facts(row, findings[str(row["run"])]) for row in chosen.to_dict("records"))
@@ -137,7 +144,7 @@ def build(store: Store, runs: Sequence[str], progress: Progress = ignore, wishes
         version=version("depthscope"),
         store=store.path.name,
         runs=said,
-        omitted=len(table) - len(chosen),
+        omitted=len(every) - len(chosen),
         caveats=comparison_caveats(chosen),
         chapters=tuple(
             chapter(desk, part, index, lambda: progress(next(drawn), total)) for index, part in enumerate(parts)
@@ -155,6 +162,8 @@ class Desk:
     """What every figure is drawn with."""
 
     store: Store
+    name: str
+    """Of the store, to be named in a command."""
     formulas: Mapping[str, str]
     """Of the metrics, by name."""
     runs: Sequence[str]
@@ -241,7 +250,7 @@ def picture(desk: Desk, place: Place, identity: str, section: str) -> Picture | 
         about=about(
             frame,
             desk.formulas.get(place.view.metric or "", "") if "metric" in figure.reads else "",
-            command(plain(desk.store.path.name), desk.runs, section),
+            command(plain(desk.name), desk.runs, section),
         ),
     )
 

@@ -31,7 +31,7 @@ def sheet(frame: pd.DataFrame) -> Sheet:
         return _by_layer(frame, "run", "")
     if len(columns) == 3 and columns[1] == "Layer":
         return _by_layer(frame, columns[0], f"{columns[0]} ")
-    if columns[:4] == ["Layer", "What was done", columns[2], "Standard error"]:
+    if columns[:2] == ["Layer", "What was done"] and columns[3:4] == ["Standard error"]:
         texts = list(map(_with_error, frame[columns[2]], frame["Standard error"]))
         return _across(frame.assign(**{columns[2]: texts}), "Layer", "What was done", columns[2])
     if columns[:1] == ["ranking"] and len(columns) >= 3:

@@ -1,12 +1,13 @@
 """The report's sections of held-out measurements: there where something was measured, and only then."""
 
 import pytest
-from synthetic import make_store
+from synthetic import SyntheticRun, make_store
 
 from depthscope.app.figures.held_out import evaluated_steps
 from depthscope.app.report import Wishes, build
 from depthscope.app.report.contents import sections
 from depthscope.app.report.held_out import DETAILED
+from depthscope.app.report.snapshot import snapshot
 from depthscope.app.report.tables import MOST
 from depthscope.app.view import View
 from depthscope.store import metric_sites
@@ -47,3 +48,25 @@ def test_runs_that_were_never_evaluated_have_no_such_section(tmp_path):
     bare = make_store(tmp_path / "store", ["pre"], layers=2, steps=2)
     sites, evaluated = metric_sites(bare, ["pre-0"]), evaluated_steps(bare, View(runs=("pre-0",)))
     assert not {part.name for part in sections(("pre-0",), sites, evaluated, ("pre-0",))} & set(HELD_OUT)
+
+
+def test_a_report_on_a_growing_store_is_of_one_moment(tmp_path):
+    runs = [SyntheticRun("now", "pre", status="running")]
+    store = make_store(tmp_path / "store", runs, layers=2, steps=3)
+    told = []
+
+    def grow(done: int, total: int) -> None:
+        if not told:  # between the first figure and the others another run comes in
+            make_store(store.path, [SyntheticRun("later", "post", status="running")], layers=2, steps=3)
+        told.append(total)
+
+    report = build(store, ["now"], grow, Wishes(sections=("loss", "comparison")))
+    assert [facts.run for facts in report.runs] == ["now"] and report.store == "store"
+    assert all(picture.about.runs == 1 for chapter in report.chapters for picture in chapter.pictures)
+    with snapshot(store, ["now"]) as still:
+        make_store(store.path, [SyntheticRun("last", "post")], layers=2, steps=3)
+        assert still.path != store.path and list(still.runs()["run"]) == ["now"]
+        copy = still.path
+    assert not copy.exists()
+    with snapshot(store, ["last"]) as still:
+        assert still is store

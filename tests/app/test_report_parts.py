@@ -129,19 +129,23 @@ def sites(*rows: tuple[str, str]) -> pd.DataFrame:
 
 
 class TestSections:
+    def parts(self, runs, *found):
+        """The sections of runs that were all evaluated, by name."""
+        evaluated = pd.DataFrame([(run, 0, name) for run in runs for name in ("interventions", "sparsity")])
+        evaluated.columns = ["run", "step", "table"]
+        return {part.name: part for part in sections(runs, sites(*found), evaluated, runs)}
+
     def test_a_new_metric_gets_a_profile_by_itself(self):
-        parts = {
-            part.name: part for part in sections(("a",), sites(("sparkle", "attn_out"), ("variance", "resid_post")))
-        }
+        parts = self.parts(("a",), ("sparkle", "attn_out"), ("variance", "resid_post"))
         profiles = [(place.view.metric, place.view.site) for place in parts["profiles"].places]
         assert profiles == [("variance", "resid_post"), ("sparkle", "attn_out")]
 
     def test_numbers_without_a_layer_have_no_profile(self):
-        parts = {part.name: part for part in sections(("a",), sites(("param_norm", "embed")))}
+        parts = self.parts(("a",), ("param_norm", "embed"))
         assert parts["profiles"].places == ()
 
     def test_a_heatmap_is_drawn_for_each_run(self):
-        parts = {part.name: part for part in sections(("a", "b"), sites(("variance", "resid_post")))}
+        parts = self.parts(("a", "b"), ("variance", "resid_post"))
         assert [place.view.run for place in parts["heatmaps"].places] == ["a", "b"]
 
     def test_a_new_figure_is_in_the_report_by_itself(self, monkeypatch):
@@ -149,10 +153,10 @@ class TestSections:
 
         new = dataclasses.replace(FIGURES["layer_series"], name="sparkle", title="Sparkle")
         monkeypatch.setattr(contents, "FIGURES", {**FIGURES, "sparkle": new})
-        more = sections(("a", "b"), sites(("variance", "resid_post")))[-1]
+        more = self.parts(("a", "b"), ("variance", "resid_post"))["more"]
         assert [(place.name, place.view.run) for place in more.places] == [("sparkle", "a"), ("sparkle", "b")]
 
     def test_every_figure_has_its_place(self):
-        parts = sections(("a",), sites(("variance", "resid_post")))
-        named = {place.name for part in parts for place in part.places} | contents.SHOWN_ELSEWHERE
-        assert named >= set(FIGURES) and "more" not in {part.name for part in parts}
+        parts = self.parts(("a",), ("variance", "resid_post"))
+        named = {place.name for part in parts.values() for place in part.places} | contents.SHOWN_ELSEWHERE
+        assert named >= set(FIGURES) and "more" not in parts
