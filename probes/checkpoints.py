@@ -85,7 +85,9 @@ def evaluate_checkpoints(
     skipped = tuple(step for step in sorted(by_step) if step not in left)
     if not left:
         return Evaluated(name, (), skipped, ())
-    work = _Work(as_holdout(holdout, loss_fn), model, torch.device(device or _device()), watcher or Watcher())
+    where = torch.device(device or _device())
+    said = steps is not None or isinstance(checkpoints, Mapping) or _numbered(by_step.values())
+    work = _Work(as_holdout(holdout, loss_fn), model, where, watcher or Watcher(), said)
     loaded = work.load(by_step[min(left)])
     sites = work.sites(loaded)
     writer = _open(store, name, left, lambda: _info(name, strategy, loaded, sites))
@@ -117,6 +119,11 @@ def steps_of(checkpoints: Sequence[Checkpoint], steps: Sequence[int] | None = No
             "name them in the files (step-500.pt) or with --step"
         )
     return dict(zip(steps, checkpoints, strict=True))
+
+
+def _numbered(checkpoints: Iterable[Checkpoint]) -> bool:
+    """Whether names tell which steps these are: a pretrained model alone has no step, and is not untrained."""
+    return any(re.search(r"\d", Path(checkpoint).stem) for checkpoint in checkpoints)
 
 
 def _left(
@@ -202,6 +209,7 @@ class _Work:
     build: Callable[[], nn.Module] | None
     device: torch.device
     watcher: Watcher
+    said: bool  # step 0 is where the run began, not a number for want of another
     memory: dict[str, Any] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
@@ -243,6 +251,6 @@ class _Work:
             reason = str(error).partition("\n")[0][:200]
             self.failed.append(f"{kind} at step {step}: {type(error).__name__}: {reason}")
 
-        task = Task(self.holdout, kinds, step, initial=step == 0, memory=self.memory)
+        task = Task(self.holdout, kinds, step, initial=step == 0 and self.said, memory=self.memory)
         listener = Listener(estimated, self.watcher.advance, lambda records: writer.write(*records), failed)
         evaluate(model, task, listener, sites)

@@ -5,10 +5,12 @@ import torch
 from pruning import contexts
 from torch import nn
 
+from depthscope.probes import evaluate_checkpoints
 from depthscope.probes.interventions import INTERVENTIONS, as_holdout
 from depthscope.probes.interventions.cost import NOTHING
 from depthscope.probes.sites import find_sites
 from depthscope.sample_runs import build_model
+from depthscope.store import open_store
 
 KIND = INTERVENTIONS["near_zero"]
 
@@ -57,3 +59,11 @@ def test_the_relative_threshold_stays_that_of_the_start(model, make):
 
 def test_a_run_whose_start_was_not_seen_has_no_relative_threshold(make):
     assert sorted(fractions(KIND.measure(make(step=9)), "all", None)) == [1e-5, 1e-4, 1e-3, 1e-2]
+
+
+@pytest.mark.parametrize(("name", "thresholds"), [("step-0.pt", 5), ("model.pt", 4)])
+def test_a_checkpoint_without_a_step_is_not_taken_for_an_untrained_one(tmp_path, model, name, thresholds):
+    torch.save(model.state_dict(), tmp_path / name)
+    ids_BT = torch.zeros(2, 4, dtype=torch.int64)
+    evaluate_checkpoints([tmp_path / name], lambda: model, ids_BT, store=tmp_path / "runs", run="a", only="near_zero")
+    assert open_store(tmp_path / "runs").sparsity_layers()["layer"].isna().sum() == thresholds
