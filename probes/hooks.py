@@ -119,18 +119,33 @@ class _Tap(Inert):
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], other: Any) -> Any:
         """`other` is a dict, the keyword arguments, before the module runs, and its output afterwards."""
+        if not torch.compiler.is_compiling():
+            return self._watch((args, other) if self._at == "input" else other)
         seen = (args, other) if self._at == "input" else other
-        if torch.compiler.is_compiling():
-            stream = first_stream(seen)
-            tapped = None if stream is None else self.record(stream)
-            return None if tapped is None or not self._alone else with_stream(seen, tapped)
+        stream = first_stream(seen)
+        tapped = None if stream is None else self.record(stream)
+        return None if tapped is None or not self._alone else with_stream(seen, tapped)
+
+    def _watch(self, seen: Any) -> None:
         try:
             stream = first_stream(seen)
             if stream is not None:
                 self.record(stream)
         except Exception as error:
             self._failed(type(self).__name__.strip("_"), error)
-        return None
+
+
+def _never_a_graph_of_its_own(hook: Callable[..., Any]) -> None:
+    """A hook on a compiled module is a frame beside the module's graph: it stays the Python that it is.
+
+    Only a larger graph that runs through the hook traces it. What it calls is left alone with it.
+    """
+    frames = torch._C._dynamo.eval_frame
+    skip = frames._FrameExecStrategy(frames._FrameAction.SKIP, frames._FrameAction.SKIP)
+    frames.set_code_exec_strategy(hook.__code__, skip)
+
+
+_never_a_graph_of_its_own(_Tap.__call__)
 
 
 class _Enters(_Tap):
