@@ -156,3 +156,46 @@ def test_matrices_of_a_family(family):
     assert len(matrices) == count
     assert some <= {of.name for of in matrices}
     assert {of.transposed for of in matrices} == {family == "gpt2"}
+
+
+def blocks_model() -> nn.Module:
+    return build_model("pre", layers=2, width=16, heads=2, vocab=16, seed=1)
+
+
+def test_what_the_head_shares_is_left_alone():
+    model = blocks_model()
+    model.head.weight = model.blocks[1].attn.out.weight
+    names = {(of.layer, of.name) for of in prunable(model, find_sites(model))}
+    assert (2, "attn.out") not in names
+    assert len(names) == 2 * 7 - 1
+
+
+def test_a_matrix_of_two_blocks_is_one_with_two_places():
+    model = blocks_model()
+    model.blocks[1].attn.out.weight = model.blocks[0].attn.out.weight
+    matrices = {(of.layer, of.name): of for of in prunable(model, find_sites(model))}
+    assert len(matrices) == 2 * 7 - 1
+    assert [place.block for place in matrices[1, "attn.out"].places] == ["blocks.0", "blocks.1"]
+
+
+def test_weights_under_torchs_own_wrappers_keep_their_names():
+    model = blocks_model()
+    plain = [of.name for of in prunable(model, find_sites(model))]
+    prune.l1_unstructured(model.blocks[0].attn.q, "weight", 0.5)
+    nn.utils.parametrizations.orthogonal(model.blocks[0].attn.k)
+    assert sorted(of.name for of in prunable(model, find_sites(model))) == sorted(plain)
+
+
+def test_sharded_weights_are_refused_in_one_line():
+    model = blocks_model()
+    model.blocks[0].attn.q.weight.placements = ("Shard(0)",)
+    with pytest.raises(DepthscopeError, match="expected whole weights to prune, found sharded ones"):
+        prunable(model, find_sites(model))
+
+
+def test_blocks_without_matrices_are_said():
+    model = blocks_model().to(torch.float32)
+    for block in model.blocks:
+        block.attn, block.mlp = nn.Identity(), nn.Identity()
+    with pytest.raises(DepthscopeError, match="found none"):
+        prunable(model, find_sites(model))
