@@ -8,6 +8,7 @@ import streamlit as st
 
 from .configuration import configuration_differences
 from .figures import TABLES
+from .figures.difference import baseline_of
 from .figures.summary import Summary
 from .listing import name_columns, strategy_cell
 from .scene import Scene
@@ -26,7 +27,7 @@ def baseline_view(scene: Scene, view: View) -> View:
         return view
     st.subheader("Difference from a baseline", anchor=False)
     with st.columns([2, 3])[0]:
-        chosen = pick("baseline", "Baseline", labels(view.runs), view.baseline)
+        chosen = pick("baseline", "Baseline", labels(view.runs), baseline_of(view))
     summary: Summary = scene.record(TABLES["summary"], view)
     frame = baseline_differences(summary, chosen)
     if frame.empty:
@@ -41,7 +42,8 @@ def baseline_view(scene: Scene, view: View) -> View:
             alt="Each run's summary numbers minus those of the baseline",
         )
         st.caption("Each number is that of the run minus that of the baseline.")
-    return replace(view, baseline="" if chosen == view.runs[0] else chosen)
+    usual = baseline_of(replace(view, baseline=""))
+    return replace(view, baseline="" if chosen == usual else chosen)
 
 
 def baseline_differences(summary: Summary, baseline: str) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The table of runs as people read it: newest first, states as words, progress where the run told its length."""
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,16 +27,21 @@ LENGTHS = ("steps", "max_steps", "total_steps", "num_steps")
 
 
 def listing(
-    runs: pd.DataFrame, verdicts: Mapping[str, str] | None = None, losses: Mapping[str, Sequence[float]] | None = None
+    runs: pd.DataFrame,
+    verdicts: Mapping[str, str] | None = None,
+    losses: Mapping[str, Sequence[float]] | None = None,
+    pins: Collection[str] = (),
 ) -> pd.DataFrame:
     """Rows of `run_table`, oldest first, as the table on screen, newest first, without columns that hold nothing.
 
     `verdicts`: run -> its worst finding; `losses`: run -> a few losses to draw small. Runs they lack have neither.
+    `pins`: runs with a pin.
     """
     verdicts, losses = verdicts or {}, losses or {}
     frame = runs.iloc[::-1]
     table = pd.DataFrame(
         {
+            "Pinned": ["📌" if run in pins else None for run in frame["run"]],
             "State": [plain(status) for status in frame["status"]],
             "Verdict": [VERDICTS.get(verdicts.get(run, "")) for run in frame["run"]],
             "Strategy": [plain(s) if isinstance(s, str) and s else "unknown" for s in frame["strategy"]],

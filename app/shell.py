@@ -79,8 +79,10 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
         view = place.page.draw(scene)
     except StoreBusy as busy:
         scene.busy.append(str(busy))
-    left = replace(view, runs=() if view.runs == newest_runs(runs) else view.runs)
+    left = replace(view, runs=() if view.runs == newest_runs(runs, view.pins) else view.runs)
     push(left)
+    if left.pins != asked.pins:  # the sidebar and the page were drawn before the pin was set
+        st.rerun()
     if left != asked:
         place.show(left)
     if scene.busy:

@@ -1,13 +1,13 @@
 """The choices that hold on every page: which runs, which batch, what the axes count."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
 from .style import chip_style
-from .text import labels
+from .text import labels, markdown
 from .theme import in_order, strategy_style
 from .url import WIDGET
 from .view import PHASE_WISHES, SCALES, X_AXES, View
@@ -24,9 +24,10 @@ PHASE_HELP = (
 )
 
 
-def newest_runs(runs: pd.DataFrame) -> tuple[str, ...]:
-    """The runs on screen before anyone has chosen; `runs` is oldest first."""
-    return _shown(runs, runs["run"].iloc[-NEWEST:])
+def newest_runs(runs: pd.DataFrame, pins: Collection[str] = ()) -> tuple[str, ...]:
+    """The runs on screen before anyone has chosen: the pinned and the newest others; `runs` is oldest first."""
+    others = runs.loc[~runs["run"].isin(list(pins)), "run"]
+    return _shown(runs, [*pins, *others.iloc[-NEWEST:]])
 
 
 def _shown(runs: pd.DataFrame, chosen: Iterable[str]) -> tuple[str, ...]:
@@ -46,18 +47,22 @@ def sidebar(view: View, runs: pd.DataFrame) -> View:
 
 
 def _runs(view: View, runs: pd.DataFrame) -> tuple[str, ...]:
-    names = [str(run) for run in runs["run"]]
-    newest = newest_runs(runs)
+    every = [str(run) for run in runs["run"]]
+    pins = [run for run in view.pins if run in every]
+    names = [run for run in every if run not in pins]
+    newest = tuple(run for run in newest_runs(runs, pins) if run not in pins)
     _follow_newest(newest)
     wanted = [run for run in view.runs if run in names] or list(newest)
     key = remember("runs", wanted, lambda value: set(value) <= set(names))
     shown = labels(names)
     chosen = st.multiselect("Runs", names, key=key, format_func=shown.__getitem__, placeholder="Choose runs")
-    strategies = dict(zip(names, runs["strategy"], strict=True))
+    strategies = dict(zip(every, runs["strategy"], strict=True))
     st.html(chip_style([strategy_style(strategies[run]).colour for run in chosen]))
-    if len(names) > len(chosen):
-        st.caption(f"{len(chosen)} of {len(names):,} runs")
-    return _shown(runs, chosen)
+    if pins:
+        st.caption(f":material/keep: {', '.join(markdown(run, 36) for run in pins)}")
+    if len(every) > len(chosen) + len(pins):
+        st.caption(f"{len(chosen) + len(pins)} of {len(every):,} runs")
+    return _shown(runs, [*pins, *chosen])
 
 
 def _follow_newest(newest: tuple[str, ...]) -> None:

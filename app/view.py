@@ -44,6 +44,10 @@ class View:
     level: int | None = None
     """Percent of the weights pruned, where shares of matrices are shown; None: about half of them."""
 
+    pins: tuple[str, ...] = ()
+    """Runs that stay on screen and on top of the table."""
+    group: str = "strategy"
+    """What runs are grouped by: a column of `run_table`, or 'config.KEY'."""
     sections: tuple[str, ...] = ()
     """Sections of a report; empty: all."""
 
@@ -121,4 +125,6 @@ _READERS = {
     "pruning": _text,
     "level": _number,
     "sections": _names,
+    "pins": _names,
+    "group": _text,
 }

@@ -6,6 +6,7 @@ FIGURES["loss"].draw(record, THEMES["light"]) -> plotly figure; .table(record) -
 
 from .caveats import comparison_caveats
 from .depth_profile import DEPTH_PROFILE
+from .difference import DIFFERENCE
 from .dropping import DROPPING
 from .effectiveness import EFFECTIVENESS
 from .grad_norm import GRAD_NORM
@@ -44,6 +45,7 @@ FIGURES: dict[str, AnyFigure] = {
         MASSIVE,
         INIT_THEORY,
         SEED_GROUPS,
+        DIFFERENCE,
         SKIP_COST,
         LAYER_COST,
         LAYER_MEASURES,

@@ -1,4 +1,5 @@
-"""Loss by strategy: the runs (seeds) of a strategy as thin lines, their mean on top, with how many there are."""
+"""Loss by group: the runs (seeds) of a strategy, or of a setting, as thin lines, their mean on top, with how many
+there are and the range they span."""
 
 from dataclasses import dataclass, replace
 
@@ -6,6 +7,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from depthscope.store import Store, run_table
+
+from ..grouping import groups_of
+from ..text import short
 from ..theme import Theme, strategy_style, tint
 from ..view import View
 from .lines import Line, Lines, lines_alt, lines_figure, lines_table
@@ -33,12 +38,23 @@ class Groups:
         return self.runs.empty
 
 
+def groups_query(store: Store, view: View) -> pd.DataFrame:
+    """The columns of `loss_query`, and `group`: what the view groups runs by."""
+    frame = loss_query(store, view)
+    table = run_table(store)
+    groups = groups_of(table[table["run"].isin(view.runs)], view.group)
+    return frame.assign(group=frame["run"].map(groups))
+
+
 def seed_groups_info(frame: pd.DataFrame, view: View) -> Groups:
-    """Runs grouped by strategy, in the view's order; a mean covers only the stretch that all its runs have."""
+    """Runs by their column `group`, else by strategy, in the view's order; a mean covers the stretch that all its runs
+    have."""
     runs = loss_info(frame, view)
-    strategies = dict.fromkeys(line.strategy for line in runs.lines)
-    means = [_mean(name, [line for line in runs.lines if line.strategy == name]) for name in strategies]
-    return Groups(runs, replace(runs, lines=tuple(mean for mean in means if mean.x)))
+    known = dict(zip(frame["run"], frame["group"], strict=True)) if "group" in frame else {}
+    lines = tuple(replace(line, strategy=known.get(line.label, line.strategy)) for line in runs.lines)
+    groups = dict.fromkeys(line.strategy for line in lines)
+    means = [_mean(name, [line for line in lines if line.strategy == name]) for name in groups]
+    return Groups(replace(runs, lines=lines), replace(runs, lines=tuple(mean for mean in means if mean.x)))
 
 
 def _mean(strategy: str, lines: list[Line]) -> Line:
@@ -47,7 +63,9 @@ def _mean(strategy: str, lines: list[Line]) -> Line:
     x = np.asarray([v for v in lines[0].x if start <= v <= end])
     values = [np.interp(x, line.x, line.y) for line in lines]
     y = np.mean(values, axis=0) if len(x) else x
-    return Line(f"{strategy}: mean of n = {len(lines)}", strategy, tuple(x.tolist()), tuple(y.tolist()))
+    ends = (np.min(values, axis=0), np.max(values, axis=0)) if len(lines) > 1 and len(x) else ()
+    label = f"{short(strategy)}: mean of n = {len(lines)}"
+    return Line(label, strategy, tuple(x.tolist()), tuple(y.tolist()), *(tuple(end.tolist()) for end in ends))
 
 
 def seed_groups_figure(info: Groups, theme: Theme) -> go.Figure:
@@ -71,12 +89,13 @@ def seed_groups_figure(info: Groups, theme: Theme) -> go.Figure:
 
 SEED_GROUPS = Figure(
     name="seed_groups",
-    title="Loss by strategy",
-    caption="Look for means that part by more than the thin lines of their seeds do: a smaller difference is noise.",
-    reads=("runs", "x"),
-    query=loss_query,
+    title="Loss by group",
+    caption="Look for means that part by more than the bands of their runs do: a smaller difference is noise. "
+    "The band is the range of the runs, the thin lines are the runs.",
+    reads=("runs", "x", "group"),
+    query=groups_query,
     info=seed_groups_info,
     draw=seed_groups_figure,
     table=lambda info: lines_table(replace(info.means, lines=(*info.means.lines, *info.runs.lines)), "run"),
-    alt=lambda info: lines_alt(info.means, "Mean loss of each strategy over its seeds"),
+    alt=lambda info: lines_alt(info.means, "Mean loss of each group over its runs"),
 )

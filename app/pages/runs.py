@@ -1,6 +1,6 @@
 """All runs of the store: which are training, which went wrong, how far each is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,8 @@ import streamlit as st
 from ..chart import chart
 from ..diagnosis import verdicts
 from ..figures import FIGURES
+from ..group_view import group_control, group_view
+from ..grouping import groups_of
 from ..listing import coloured, found, listing, name_columns
 from ..scene import Scene
 from ..url import WIDGET
@@ -40,13 +42,16 @@ COLUMNS: Mapping[str, Any] = {
 
 def runs(scene: Scene) -> View:
     """The table, newest first, and the loss of the runs on screen."""
-    with st.columns([2, 3])[0]:
+    left, right = st.columns(2, gap="medium")
+    with left:
         key = remember("search", scene.view.search, lambda value: isinstance(value, str))
         search = st.text_input("Search", key=key, placeholder="Name, strategy, group or tag", icon=":material/search:")
-    view = replace(scene.view, search=search)
-    rows = found(scene.runs, search)
+    with right:
+        group = group_control(scene.runs, scene.view)
+    view = replace(scene.view, search=search, group=group)
+    rows = pinned_last(found(scene.runs, search), view.pins)
     known = scene.known_findings()
-    table = listing(rows, verdicts(known), _losses(scene))
+    table = listing(rows, verdicts(known), _losses(scene), view.pins)
     st.caption(_told(rows))
     event = st.dataframe(
         coloured(table),
@@ -61,15 +66,35 @@ def runs(scene: Scene) -> View:
     )
     names = [str(run) for run in rows["run"]][::-1]  # as in `listing`, whose names may be shortened
     chosen = [names[row] for row in event["selection"]["rows"] if row < len(names)]
-    if chosen:
-        words = f"Show only the {len(chosen)} selected"
-        st.button(words, icon=":material/filter_alt:", on_click=_show_only, args=(chosen,))
-    else:
-        st.caption("Tick rows to choose the runs that the charts show.")
+    view = _act(view, chosen)
+    if len(rows) > len(set(groups_of(rows, group).values())):
+        group_view(rows, group)
     chart(scene, FIGURES["loss"], view)
     if not scene.findings().equals(known):  # the table need not wait for the diagnoses
         st.rerun()
     return view
+
+
+def pinned_last(runs: pd.DataFrame, pins: Collection[str]) -> pd.DataFrame:
+    """Rows of `run_table`, oldest first, with pinned ones at the end: `listing` turns them round."""
+    return runs.sort_values("run", key=lambda names: names.isin(list(pins)), kind="stable")
+
+
+def _act(view: View, chosen: list[str]) -> View:
+    """What can be done with the ticked rows; the view after it."""
+    if not chosen:
+        st.caption("Tick rows to choose the runs that the charts show, or to pin them.")
+        return view
+    with st.container(horizontal=True):
+        words = f"Show only the {len(chosen)} selected"
+        st.button(words, icon=":material/filter_alt:", on_click=_show_only, args=(chosen,))
+        if all(run in view.pins for run in chosen):
+            pressed = st.button("Unpin", icon=":material/keep_off:")
+            pins = tuple(run for run in view.pins if run not in chosen)
+        else:
+            pressed = st.button("Pin: keep on screen, on top", icon=":material/keep:")
+            pins = tuple(dict.fromkeys([*view.pins, *chosen]))
+    return replace(view, pins=pins) if pressed else view
 
 
 def _losses(scene: Scene) -> dict[str, tuple[float, ...]]:

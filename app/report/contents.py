@@ -133,6 +133,6 @@ def rest(view: View, placed: tuple[Section, ...]) -> Iterator[Section]:
         yield Section("more", "Further figures", "", places, tables)
 
 
-# The heatmap shows every layer over time; lines of a few layers belong to the dashboard, where layers are chosen.
-# The means over seeds repeat the loss of the first section; the gradient norm is the sum of what is shown by layer.
-SHOWN_ELSEWHERE = frozenset({"layer_series", "seed_groups", "grad_norm"})
+# The heatmap shows every layer over time; lines of a few layers belong to the dashboard, where layers are chosen, as
+# does the baseline of a difference. Means over seeds repeat the loss; the gradient norm sums up what is shown by layer.
+SHOWN_ELSEWHERE = frozenset({"layer_series", "seed_groups", "grad_norm", "difference"})

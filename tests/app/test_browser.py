@@ -19,7 +19,7 @@ CHARTS = {
     "massive": 1,
     "effectiveness": 7,
     "sparsity": 4,
-    "compare": 2,
+    "compare": 3,
     "live": 3,
     "report": 0,
     "help": 0,

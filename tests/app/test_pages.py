@@ -22,7 +22,7 @@ CHARTS = {
     "massive": 1,
     "effectiveness": 7,
     "sparsity": 4,
-    "compare": 2,
+    "compare": 3,
     "live": 0,
     "report": 0,
     "help": 0,
@@ -35,7 +35,9 @@ def app(monkeypatch):
 
     def start(path, page, **query):
         monkeypatch.setenv("DEPTHSCOPE_STORE", str(path))
-        test = AppTest.from_string(f"from depthscope.app.shell import shell\nshell({page!r})", default_timeout=30)
+        test = AppTest.from_string(
+            f"from depthscope.app.shell import shell\nshell({page!r})", default_timeout=180
+        )  # a loaded machine
         for name, value in query.items():
             test.query_params[name] = value
         return test.run()
@@ -243,6 +245,30 @@ def test_runs_can_be_chosen_in_the_table(five, app, monkeypatch):
     test.button[0].click().run()
     assert not test.exception
     assert set(test.sidebar.multiselect[0].value) == {"pre-0", "lns-0"}
+
+
+def test_a_pinned_run_stays_on_screen_and_on_top(five, app):
+    test = app(five.path, "runs")
+    test.session_state["runs-table"] = {"selection": {"rows": [4], "columns": []}}
+    test.run()
+    test.button[1].click().run()
+    assert not test.exception
+    assert query(test)["pins"] == ["pre-0"]
+    assert test.dataframe[0].value["Run"].iloc[0] == "pre-0" and test.dataframe[0].value["Pinned"].iloc[0] == "📌"
+    assert "pre-0" not in test.sidebar.multiselect[0].options
+    test.sidebar.multiselect[0].set_value(["post-0"]).run()
+    names = {trace.get("name") for trace in json.loads(charts(test)[0].spec)["data"]}
+    assert {"pre-0", "post-0"} <= names and "lns-0" not in names
+
+
+def test_runs_are_grouped_by_a_setting(tmp_path, app):
+    runs = [SyntheticRun("a", "pre"), SyntheticRun("b", "pre"), SyntheticRun("c", "post")]
+    store = make_store(tmp_path / "store", runs, layers=2, steps=3)
+    test = app(store.path, "runs")
+    assert list(test.dataframe[1].value["Group"]) == ["post", "pre"] and list(test.dataframe[1].value["n"]) == [1, 2]
+    grouped = app(store.path, "compare", group="seed")
+    assert not grouped.exception
+    assert query(grouped)["group"] == ["seed"]
 
 
 def test_the_numbers_of_a_chart(five, app):
