@@ -44,11 +44,17 @@ class Bench:
     def __init__(
         self, model: nn.Module, sites: Sites, holdout: Holdout, advance: Callable[[Cost], None] = lambda cost: None
     ) -> None:
-        self.layers: tuple[LayerKey, ...] = tuple((b.stack, b.layer) for b in sites.blocks)
+        blocks = [b for b in sites.blocks if b.enters == (b.name, "input") and b.leaves == (b.name, "output")]
+        if not blocks:
+            raise DepthscopeError(
+                "expected blocks that are given the stream and return it, to leave them out; this model adds up its "
+                "stream outside of its blocks"
+            )
+        self.layers: tuple[LayerKey, ...] = tuple((b.stack, b.layer) for b in blocks)
         self.branches = _branches(sites)
         self.spent = NOTHING
         self._model, self._holdout, self._advance = model, holdout, advance
-        self._blocks = {(b.name, b.turn): (b.stack, b.layer) for b in sites.blocks}
+        self._blocks = {(b.name, b.turn): (b.stack, b.layer) for b in blocks}
         self._total = sum(sequences(batch) for batch in holdout.batches)
         self._forward = _Forward(UNCHANGED)
         self._kept: dict[LayerKey, Kept] = {}
