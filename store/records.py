@@ -210,6 +210,7 @@ class SparsityPoint:
 
     `definition` names what was pruned and how the loss was measured; `pattern` is unstructured or N:M, N kept of M;
     `scope` global or matrix; `ranking` magnitude, wanda or random; `weights` current or init (the control).
+    `loss_se` is the paired standard error of the difference to this curve's loss at sparsity 0, clustered by sequence.
     """
 
     table: ClassVar[str] = "sparsity"
@@ -228,7 +229,10 @@ class SparsityPoint:
 
 @dataclass(frozen=True)
 class SparsityLayer:
-    """Of one weight matrix: the fraction of |w| below `threshold`, or the share pruned at a global sparsity of it."""
+    """Of one weight matrix: the fraction of |w| below `threshold`, or the share pruned at a global sparsity of it.
+
+    `layer` None and `matrix` 'all' for all matrices of a stack together.
+    """
 
     table: ClassVar[str] = "sparsity_layers"
 

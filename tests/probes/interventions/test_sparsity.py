@@ -138,3 +138,34 @@ def test_families_are_measured_and_left_as_they_were(family, dtype):
     assert len(curve) == 1 + len(GRID) + FINE
     assert len({point.loss for point in curve.values()}) > len(GRID) - 2  # bfloat16 may round two to one
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("forward", [1, 3, 12])  # untouched, in Wanda's inputs, in a curve
+def test_ctrl_c_leaves_training_where_it_was(tmp_path, forward):
+    from depthscope.probes import watch
+    from depthscope.sample_runs import build_model
+
+    torch.set_num_threads(1)
+    model = build_model("power", layers=2, width=16, heads=2, vocab=64, seed=1)
+    optimizer = torch.optim.AdamW(model.parameters())
+    ids = torch.randint(64, (2, 9), generator=torch.Generator().manual_seed(3))
+    with watch(model, store=tmp_path / "runs", run="a", example_inputs=ids) as probe:
+        model(ids).square().mean().backward()
+        optimizer.step()
+        before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), torch.get_rng_state()))
+        grads = [p.grad.clone() for p in model.parameters()]
+        count = iter(range(1, 1000))
+
+        def interrupt(*args):
+            if next(count) == forward:
+                raise KeyboardInterrupt
+
+        handle = model.blocks[1].mlp.register_forward_pre_hook(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            probe.evaluate(ids, only=["sparsity"])
+        handle.remove()
+        after = model.state_dict(), optimizer.state_dict(), torch.get_rng_state()
+        torch.testing.assert_close(after, before, rtol=0, atol=0)
+        assert all(module.training for module in model.modules())
+        assert all(torch.equal(p.grad, grad) for p, grad in zip(model.parameters(), grads, strict=True))
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
