@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from .recipes import Recipe, to_json
 
-__all__ = ["TRAIN", "plan", "train_all"]
+__all__ = ["TRAIN", "plan", "train_all", "usable_cores"]
 
 SIDE_BY_SIDE = 5  # so many share the cores where there are fewer; each takes about 600 MB
 SECONDS_TO_STOP = 20

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from depthscope.store import DepthscopeError
 
 from .checks import at_least, one_of, positive
+from .model import Decoder, build_model
 from .norms import STRATEGIES, find_strategy
 
-__all__ = ["RUNS", "STANDARD", "Recipe", "check_recipe", "from_json", "recipes_for", "to_json"]
+__all__ = ["RUNS", "STANDARD", "Recipe", "check_recipe", "from_json", "model_of", "recipes_for", "to_json"]
 
 STANDARD = ("pre", "post", "peri", "mix", "lns")
 
@@ -95,15 +96,24 @@ def recipes_for(base: Recipe, strategies: tuple[str, ...]) -> tuple[Recipe, ...]
     return tuple(replace(base, strategy=strategy) for strategy in strategies)
 
 
-def with_seeds(recipes: tuple[Recipe, ...], seeds: range) -> tuple[Recipe, ...]:
-    """Each of the runs once for each seed of its weights and its data order."""
-    return tuple(replace(recipe, seed=seed) for seed in seeds for recipe in recipes)
+def model_of(recipe: Recipe) -> Decoder:
+    """The recipe's model before its first step."""
+    return build_model(
+        recipe.strategy,
+        layers=recipe.layers,
+        width=recipe.width,
+        heads=recipe.heads,
+        norm=recipe.norm,
+        seed=recipe.seed,
+        embedding_std=recipe.embedding_std,
+        context=recipe.seq_len,
+    )
 
 
-_DEEP = Recipe("pre", layers=24, steps=1000, every=50, probe_every=200, evaluate_every=100)
-
-# The recorded set was fixed before it was run: every strategy once, the five of the demo with three seeds.
+# The recorded set was fixed before it was run.
 RUNS: dict[str, tuple[Recipe, ...]] = {
     "demo": recipes_for(Recipe("pre"), STANDARD),
-    "recorded": recipes_for(_DEEP, tuple(STRATEGIES)) + with_seeds(recipes_for(_DEEP, STANDARD), range(1, 3)),
+    "recorded": recipes_for(
+        Recipe("pre", layers=24, steps=1000, every=50, probe_every=200, evaluate_every=100), tuple(STRATEGIES)
+    ),
 }

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from depthscope.store import StoreMissing, export_runs, ingest, open_store, remove_runs, run_table
 
-from .crew import TRAIN, train_all
+from .crew import TRAIN, train_all, usable_cores
+from .evaluations import evaluate_all
 from .recipes import RUNS, Recipe
 
 __all__ = ["record"]
@@ -24,19 +25,26 @@ BUNDLE = "runs"
 
 
 def record(recipes: Sequence[Recipe], destination: Path, work: Path, console: Console) -> int:
-    """Trains the recipes in a store in the folder `work` and writes the bundle `destination/runs`.
+    """Trains the recipes in the folder `work`, measures their weights and writes the bundle `destination/runs`.
 
     Returns the exit code of the training; nothing is replaced unless every run ended, diverged ones included.
     """
-    store = work / "store"
-    waiting = unfinished(recipes, store)
-    code = train_all(waiting, store, console, (*TRAIN, "--checkpoints", str(work / "checkpoints"))) if waiting else 0
+    code = train_missing(recipes, work, console)
     if code == 0:
+        evaluate_all(recipes, work, console, usable_cores())
+        store, bundle = work / "store", destination / BUNDLE
         ingest(store)
-        bundle = destination / BUNDLE
         shutil.rmtree(bundle, ignore_errors=True)
         export_runs(open_store(store), [recipe.name for recipe in recipes], bundle)
     return code
+
+
+def train_missing(recipes: Sequence[Recipe], work: Path, console: Console) -> int:
+    """Trains what the store in `work` has no whole run of; returns the exit code."""
+    waiting = unfinished(recipes, work / "store")
+    if not waiting:
+        return 0
+    return train_all(waiting, work / "store", console, (*TRAIN, "--checkpoints", str(work / "checkpoints")))
 
 
 def unfinished(recipes: Sequence[Recipe], store: Path) -> list[Recipe]:

@@ -25,8 +25,7 @@ from depthscope.store import DepthscopeError, RunNameTaken
 from .batches import random_batches, spaced_batch
 from .checkpoints import Keep, keeper
 from .corpus import Corpus, load_corpus
-from .model import build_model
-from .recipes import Recipe, check_recipe, from_json
+from .recipes import Recipe, check_recipe, from_json, model_of
 
 __all__ = ["main", "train"]
 
@@ -51,16 +50,7 @@ def train(
     """
     check_recipe(recipe)
     corpus = load_corpus()
-    model = build_model(
-        recipe.strategy,
-        layers=recipe.layers,
-        width=recipe.width,
-        heads=recipe.heads,
-        norm=recipe.norm,
-        seed=recipe.seed,
-        embedding_std=recipe.embedding_std,
-        context=recipe.seq_len,
-    )
+    model = model_of(recipe)
     with attach(model, recipe, corpus, store, run) as probe:
         report({"run": probe.run, "steps": recipe.steps})
         last = fit(model, recipe, corpus, probe, report, keeper(checkpoints, recipe))
