@@ -41,18 +41,28 @@ def chromium_path() -> str:
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory) -> Iterator:
-    """A browser context of its own, in an empty profile."""
+def new_browser(tmp_path_factory) -> Iterator:
+    """new_browser() -> a browser of its own, in an empty profile."""
     path = chromium_path()
     from playwright.sync_api import sync_playwright
 
-    profile = tmp_path_factory.mktemp("chromium")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(profile), executable_path=path, headless=True, args=FLAGS, viewport={"width": 1400, "height": 1000}
-        )
-        yield context
-        context.close()
+    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
+
+        def start():
+            profile = tmp_path_factory.mktemp("chromium")
+            context = playwright.chromium.launch_persistent_context(
+                str(profile), executable_path=path, headless=True, args=FLAGS, viewport={"width": 1400, "height": 1000}
+            )
+            stack.callback(context.close)
+            return context
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def chromium(new_browser):
+    """The browser that tests share."""
+    return new_browser()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 __all__ = ["PLOTS", "SLOW", "healthy", "opened", "rest", "until"]
 
-SLOW = 60_000  # ms; a loaded machine
+SLOW = 180_000  # ms; a loaded machine
 PLOTS = "[...document.querySelectorAll('.js-plotly-plot')]"
 WAITING = "404"  # Streamlit asks for two files below the address of a page before it asks for them where they are
 
