@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from depthscope.store import DepthscopeError, default_store, import_bundle, remove_runs, rename_run
+from depthscope.store import DepthscopeError, default_store, import_bundle
 
 from .commands.stores import chosen_runs, find_store, named_store
 from .ending import CRITICAL, INTERRUPTED, Session, ending
@@ -33,7 +33,7 @@ from .options import (
     StoreOption,
     default,
 )
-from .text import plain
+from .upkeep_cli import upkeep
 
 __all__ = ["app", "main"]
 
@@ -344,53 +344,7 @@ def import_(
     typer.echo(f"Imported {folder} into {target}.", err=True)
 
 
-@app.command("compact")
-def compact_(store: StoreArgument = None, option: StoreOption = None) -> None:
-    """Fold everything into the database and rewrite it in order, which gives space back."""
-    from .commands.upkeep import compacted, store_folder
-
-    typer.echo(compacted(store_folder(store, option)), err=True)
-
-
-@app.command()
-def rm(
-    run: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs to delete.", show_default=False)],
-    store: StoreOption = None,
-) -> None:
-    """Delete runs that have ended, and free their names."""
-    gone = remove_runs(find_store(None, store), run)
-    typer.echo(f"Removed {len(gone)} run{'s' * (len(gone) != 1)}; `depthscope compact` gives the space back.", err=True)
-
-
-@app.command()
-def rename(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="A run that has ended.", show_default=False)],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.", show_default=False)],
-    store: StoreOption = None,
-) -> None:
-    """Give a run another name."""
-    typer.echo(f"Renamed {plain(old)!r} to {plain(rename_run(find_store(None, store), old, new))!r}.", err=True)
-
-
-@app.command()
-def doctor(
-    store: StoreArgument = None,
-    option: StoreOption = None,
-    repair: Annotated[
-        bool, Flag("--repair", "Make a new database of what can be read where it is damaged; the old one is kept.")
-    ] = False,
-    json: JsonOption = False,
-) -> None:
-    """Check a store and say what to do; exit status 3 when something is wrong with it."""
-    from .commands.upkeep import doctor_json, examine, repaired, show_checks, store_folder
-
-    folder = store_folder(store, option)
-    if repair:
-        typer.echo(repaired(folder), err=True)
-    checks = examine(folder)
-    typer.echo(doctor_json(checks)) if json else show_checks(checks)
-    if any(check.state == "bad" for check in checks):
-        raise typer.Exit(CRITICAL)
+app.add_typer(upkeep)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

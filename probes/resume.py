@@ -59,7 +59,7 @@ def past_of(store: str | Path | None, run: str) -> Past:
         counts = found.sql("SELECT step, value FROM scalars WHERE run = ? AND name = ? ORDER BY step", [run, COUNT])
     except DepthscopeError:
         return Past()
-    pairs = tuple((int(row.step), int(row.value)) for row in counts.itertuples())
+    pairs = tuple(zip(counts.step.astype(int).tolist(), counts.value.astype(int).tolist(), strict=True))
     last = int(rows.step.max()) if len(rows) else -1
     return Past(last, pairs, rows.step.to_numpy(float), rows.tokens.to_numpy(float, na_value=np.nan))
 

@@ -43,11 +43,15 @@ from .records import (
     Step,
 )
 from .spool import RunWriter, open_run
+from .targets.deliver import Delivery, deliver
+from .targets.follow import follow
+from .targets.url import target_url
 
 __all__ = [
     "BundleInvalid",
     "Check",
     "Compacted",
+    "Delivery",
     "DepthscopeError",
     "Distance",
     "Event",
@@ -79,9 +83,11 @@ __all__ = [
     "check_store",
     "compact",
     "default_store",
+    "deliver",
     "depth_profile",
     "dropping_points",
     "export_runs",
+    "follow",
     "import_bundle",
     "ingest",
     "knee",
@@ -100,4 +106,5 @@ __all__ = [
     "sampled_steps",
     "series",
     "start_ingest",
+    "target_url",
 ]

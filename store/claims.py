@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ __all__ = [
     "newest",
     "release",
     "restore",
+    "runs",
 ]
 
 APPENDS = 2**62
@@ -123,6 +124,19 @@ def attempts_of(claims: Path, run: str) -> list[Attempt]:
         Attempt(each["attempt"], run, each["from_step"], datetime.fromisoformat(each["started_at"]))
         for each in sorted(content["attempts"], key=lambda each: str(each["attempt"]))
     ]
+
+
+def runs(claims: Path, attempts: Collection[str]) -> list[str]:
+    """The names of the runs that these attempts were made at."""
+    found = []
+    for file in claims.glob("*.json"):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # cut short by a crash: none of its attempts wrote anything
+            continue
+        if any(each["attempt"] in attempts for each in content["attempts"]):
+            found.append(str(content["run"]))
+    return sorted(found)
 
 
 def newest(claims: Path, run: str) -> Attempt:

@@ -46,6 +46,10 @@ def compact(path: Path | str | None = None) -> Compacted:
     """
     layout = Layout(Path(path if path is not None else default_store()).absolute())
     layout.check()
+    if layout.target.exists():
+        raise DepthscopeError(
+            f"nothing to compact at {layout.root}: its segments go to {layout.target.read_text().strip()}"
+        )
     deadline = Deadline(_PATIENCE)
     draft = layout.database.with_suffix(".new")
     try:

@@ -1,7 +1,8 @@
 """One transaction that takes segments into the database: rows, new metric columns, the writers' high-water marks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import duckdb
@@ -11,7 +12,7 @@ from .merge import merged_sql, replaced_sql, spooled_sql
 from .schema import KEYS, quote, stepped_tables
 from .tail import Tail, above_marks, load_tail
 
-__all__ = ["Folded", "fold"]
+__all__ = ["IN_PLACE", "Dialect", "Folded", "fold"]
 
 _ORDER = ("stack", "site", "phase", "run", "layer", "name", "step")
 
@@ -24,7 +25,27 @@ class Folded(NamedTuple):
     torn: tuple[str, ...]
 
 
-def fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> Folded:
+@dataclass(frozen=True)
+class Dialect:
+    """What databases differ in.
+
+    `replace(connection, table, key, rows)` lets rows, a query, take the place of those with their key;
+    `began(connection)` is called first in the transaction.
+    """
+
+    replace: Callable[[duckdb.DuckDBPyConnection, str, tuple[str, ...], str], None]
+    began: Callable[[duckdb.DuckDBPyConnection], None]
+
+
+def _insert_or_replace(connection: duckdb.DuckDBPyConnection, table: str, key: tuple[str, ...], rows: str) -> None:
+    connection.execute(f"INSERT OR REPLACE INTO {quote(table)} BY NAME {rows}")
+
+
+IN_PLACE = Dialect(_insert_or_replace, lambda connection: None)
+"""A file of our own: primary keys, and nobody else writes while it is open."""
+
+
+def fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment], dialect: Dialect = IN_PLACE) -> Folded:
     """Take segments in, in one transaction. Torn ones are kept as `*.torn` and leave an event behind."""
     fresh = above_marks(connection, "", segments)
     readable = _readable(fresh)
@@ -34,7 +55,8 @@ def fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> 
     tail = load_tail(connection, "", readable)
     connection.execute("BEGIN")
     try:
-        _fold(connection, tail)
+        dialect.began(connection)
+        _fold(connection, tail, dialect)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(duckdb.Error):  # a failed COMMIT has rolled back by itself
@@ -45,16 +67,14 @@ def fold(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> 
     return Folded(len(readable) - len(tail.torn), finished, tuple(s.path.name for s in tail.torn))
 
 
-def _fold(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
+def _fold(connection: duckdb.DuckDBPyConnection, tail: Tail, dialect: Dialect) -> None:
     for name in tail.layer_stats:
         if name.lower() not in tail.source.stored:
             connection.execute(f"ALTER TABLE layer_stats ADD COLUMN {quote(name)} FLOAT")
     _fold_stepped(connection, tail)
-    _fold_keyed(connection, tail)
-    connection.execute(
-        "INSERT OR REPLACE INTO high_water BY NAME "
-        "SELECT _attempt AS attempt, _rank AS rank, max(_seq) AS seq FROM spool_rows GROUP BY ALL"
-    )
+    _fold_keyed(connection, tail, dialect)
+    marks = "SELECT _attempt AS attempt, _rank AS rank, max(_seq) AS seq FROM spool_rows GROUP BY ALL"
+    dialect.replace(connection, "high_water", ("attempt", "rank"), marks)
     for segment in tail.torn:
         _set_aside(connection, segment)
 
@@ -82,7 +102,7 @@ def _fold_stepped(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
             connection.execute(f"INSERT INTO {quote(table)} ({names}) SELECT * FROM ({rows}) ORDER BY {order}")
 
 
-def _fold_keyed(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
+def _fold_keyed(connection: duckdb.DuckDBPyConnection, tail: Tail, dialect: Dialect) -> None:
     for table, key in KEYS.items():
         if table not in tail.source.tables:
             continue
@@ -91,11 +111,12 @@ def _fold_keyed(connection: duckdb.DuckDBPyConnection, tail: Tail) -> None:
         touched = f"SELECT {keys} FROM spool_rows WHERE _table = '{table}'"
         merged = f"SELECT * FROM ({merged_sql(table, columns, tail.source)}) WHERE {keys} IN ({touched})"
         connection.execute(f"CREATE OR REPLACE TEMP TABLE merged AS {merged}")
+        if table == "runs":
+            dialect.replace(connection, table, key, "FROM merged")
+            continue
         names = ", ".join(quote(name) for name in columns)
-        if table != "runs":
-            connection.execute(f"DELETE FROM {table} WHERE {keys} IN (SELECT {keys} FROM merged)")
-        verb = "INSERT OR REPLACE" if table == "runs" else "INSERT"
-        connection.execute(f"{verb} INTO {table} ({names}) SELECT {names} FROM merged")
+        connection.execute(f"DELETE FROM {table} WHERE {keys} IN (SELECT {keys} FROM merged)")
+        connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM merged")
 
 
 def _set_aside(connection: duckdb.DuckDBPyConnection, segment: Segment) -> None:

@@ -91,6 +91,8 @@ def ingest(path: Path | str | None = None) -> IngestResult:
 
 def fold_all(layout: Layout, deadline: Deadline) -> IngestResult:
     """Fold everything; the caller holds the lock. StoreBusy past the deadline."""
+    if layout.target.exists():
+        return IngestResult(skipped=f"the segments of {layout.root} go to {layout.target.read_text().strip()}")
     layout.create()
     create_database(layout)
     migrate(layout, deadline)

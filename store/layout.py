@@ -40,6 +40,11 @@ class Layout:
     def lock(self) -> Path:
         return self.root / "ingest.lock"
 
+    @property
+    def target(self) -> Path:
+        """Names the database elsewhere that this store's segments go to, where there is one."""
+        return self.root / "target"
+
     def create(self) -> None:
         """Make the folders that are not there yet."""
         for folder in (self.spool, self.claims):

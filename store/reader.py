@@ -20,6 +20,7 @@ from .merge import merged_sql
 from .migrate import migrate, stored_version
 from .schema import SCHEMA_VERSION, base_columns, quote, schema_sql
 from .tail import Tail, above_marks, load_tail
+from .targets.url import target_url
 
 if TYPE_CHECKING:  # frames are made by DuckDB; a training process does not load pandas
     import pandas as pd
@@ -36,9 +37,13 @@ _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 def open_store(path: Path | str | None = None) -> "Store":
     """The store at `path` (default: `$DEPTHSCOPE_STORE`, else `./depthscope-runs`), or the one with database `path`.
 
+    `path` may be the URL of a target, as `depthscope ingest --to` takes it: `ducklake:postgres:dbname=...`.
+
     A store of an older schema is migrated, after a copy of its database was put beside it. Raises StoreMissing,
     NotAStore, StoreTooNew, SchemaTooOld; StoreBusy when another process holds the database.
     """
+    if (url := target_url(path if path is not None else default_store())) is not None:
+        return _open_target(url)
     root = Path(path if path is not None else default_store()).absolute()
     layout = Layout(root.parent if root.name == Layout(root).database.name and root.is_file() else root)
     layout.check()
@@ -52,6 +57,14 @@ def open_store(path: Path | str | None = None) -> "Store":
                 migrate(layout, deadline)
             _check(layout, store.patience)
     return store
+
+
+def _open_target(url: str) -> "Store":
+    from .targets.read import RemoteStore  # it is a Store itself
+
+    remote = RemoteStore(Path(url))
+    remote.check()
+    return remote
 
 
 def _check(layout: Layout, patience: float) -> None:
@@ -74,15 +87,25 @@ class Store:
 
         Raises StoreBusy past the deadline, DepthscopeError for a statement that is wrong or not a SELECT.
         """
-        with union(Layout(self.path), self.patience, query) as (connection, _):
+        with self.union(query) as (connection, _):
             try:
                 statements = connection.extract_statements(query)
                 if [statement.type in _READS for statement in statements] != [True]:
                     raise DepthscopeError("expected one SELECT statement, got something else; a store is only read")
-                _shut(connection)
+                self.shut(connection)
                 return connection.execute(query, params if isinstance(params, Mapping) else list(params)).df()
             except duckdb.Error as error:
                 raise DepthscopeError(f"the query failed: {str(error).splitlines()[0]}") from error
+
+    @contextmanager
+    def union(self, query: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Tail]]:
+        """A connection in which the tables that `query` names are everything there is to read."""
+        with union(Layout(self.path), self.patience, query) as both:
+            yield both
+
+    def shut(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let the query that follows reach nothing but the store."""
+        _shut(connection)
 
     def runs(self) -> "pd.DataFrame":
         """One row a run."""
@@ -188,7 +211,7 @@ class Store:
 
 def ask(store: Store, make: Callable[[Mapping[str, str]], Question]) -> "pd.DataFrame":
     """The answer to a question of ours, which `make` puts when it is told the columns of layer_stats (name -> type)."""
-    with union(Layout(store.path), store.patience, "") as (connection, tail):
+    with store.union("") as (connection, tail):
         sql, params = make(tail.layer_stats)
         make_views(connection, tail, sql)
         return connection.execute(sql, params).df()

@@ -1,0 +1,152 @@
+"""One delivery: what waits in a store's spool goes to its target, exactly once.
+
+The high-water marks travel with the rows in one transaction, as in the store's own database; segments are unlinked only
+after it. A delivery that was cut off, or whose answer was lost, leaves segments below the marks, which the next one
+removes.
+"""
+
+import random
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from .. import claims
+from ..connect import Deadline
+from ..errors import RunNameTaken, StoreBusy
+from ..fold import Dialect, fold
+from ..layout import Layout, Segment, fsync_folder, list_segments
+from ..lock import only_one
+from ..schema import base_columns, literal, quote
+from . import ducklake
+from .ducklake import Overtaken
+
+__all__ = ["Delivery", "deliver"]
+
+_PATIENCE = 3.0  # seconds to wait for another delivery of this store
+_AT_ONCE = 500  # segments in one transaction
+_TRIES = 40  # of a delivery that others overtake
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How many segments went, and the rows of a database of the store's own that went before them."""
+
+    folded: int = 0
+    adopted: int = 0
+
+
+def deliver(store: Path | str, url: str, data: str | None = None) -> Delivery:
+    """Fold every complete segment of `store` into the target. From then on the store is delivered there only.
+
+    Raises StoreBusy when another delivery of this store runs, or the target cannot be reached: nothing is lost. Raises
+    RunNameTaken when the target has a run of the same name from another store, ExtensionMissing, StoreMissing.
+    """
+    layout = Layout(Path(store).absolute())
+    layout.check()
+    _claim_target(layout, url)
+    with only_one(layout, Deadline(_PATIENCE)), closing(ducklake.attached(url, data)) as connection:
+        ducklake.ensure_tables(connection)
+        adopted = _adopt(connection, layout)
+        folded = 0
+        segments = list_segments(layout.spool)
+        for start in range(0, len(segments), _AT_ONCE):
+            folded += _fold(connection, layout, segments[start : start + _AT_ONCE])
+        return Delivery(folded, adopted)
+
+
+def _claim_target(layout: Layout, url: str) -> None:
+    """Say in the store where its segments go, so that nobody folds them into its own database."""
+    if layout.target.exists() and layout.target.read_text(encoding="utf-8").strip() == url:
+        return
+    draft = layout.target.with_suffix(".tmp")
+    draft.write_text(url + "\n", encoding="utf-8")
+    draft.replace(layout.target)
+    fsync_folder(layout.root)
+
+
+def _fold(connection: duckdb.DuckDBPyConnection, layout: Layout, segments: list[Segment]) -> int:
+    """Fold some segments; again while other deliveries commit in between."""
+    for attempt in range(_TRIES):
+        try:
+            turn = _turn(connection)
+            _check_names(connection, layout, {segment.attempt for segment in segments})
+            done = fold(connection, segments, ducklake.dialect(turn))
+            break
+        except (Overtaken, duckdb.TransactionException) as conflict:
+            if isinstance(conflict, duckdb.TransactionException) and "conflict" not in str(conflict).lower():
+                raise StoreBusy(
+                    f"the target did not take the rows: {str(conflict).splitlines()[-1][:200]}"
+                ) from conflict
+            time.sleep(random.uniform(0.02, 0.1) * (attempt + 1))
+        except duckdb.Error as error:
+            raise StoreBusy(f"the target did not take the rows: {str(error).splitlines()[-1][:200]}") from error
+    else:
+        raise StoreBusy(f"expected a turn at the target within {_TRIES} tries, others keep delivering")
+    for segment in done.finished:
+        segment.path.unlink(missing_ok=True)
+    return done.folded
+
+
+def _turn(connection: duckdb.DuckDBPyConnection) -> int:
+    return int(connection.execute("SELECT max(n) FROM turns").fetchall()[0][0])
+
+
+def _check_names(connection: duckdb.DuckDBPyConnection, layout: Layout, attempts: set[str]) -> None:
+    """Two stores may have given one name to two runs: their rows must not become one."""
+    for run in claims.runs(layout.claims, attempts):
+        mine = {attempt.attempt for attempt in claims.attempts_of(layout.claims, run)}
+        there = {row[0] for row in connection.execute("SELECT attempt FROM attempts WHERE run = ?", [run]).fetchall()}
+        if not there <= mine:
+            raise RunNameTaken(
+                f"the target has a run {run[:80]!r} of another store; rename this one: depthscope rename OLD NEW"
+            )
+
+
+def _adopt(connection: duckdb.DuckDBPyConnection, layout: Layout) -> int:
+    """Take over what the store's own database holds, once: rows of runs that were folded before there was a target."""
+    if not layout.database.exists():
+        return 0
+    try:
+        connection.execute(f"ATTACH {literal(str(layout.database))} AS own (READ_ONLY)")
+    except duckdb.Error as error:
+        raise StoreBusy(f"expected to read {layout.database} now: {str(error).splitlines()[0][:200]}") from error
+    try:
+        there = "SELECT attempt FROM attempts"
+        if not connection.execute(f"SELECT 1 FROM own.attempts WHERE attempt NOT IN ({there}) LIMIT 1").fetchall():
+            return 0
+        attempts = {row[0] for row in connection.execute("SELECT attempt FROM own.attempts").fetchall()}
+        turn = _turn(connection)
+        _check_names(connection, layout, attempts)
+        return _copy(connection, ducklake.dialect(turn))
+    except (Overtaken, duckdb.Error) as error:
+        raise StoreBusy(f"the target did not take the rows: {str(error).splitlines()[-1][:200]}") from error
+    finally:
+        connection.execute("DETACH own")
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, how: Dialect) -> int:
+    """All tables of `own` with their marks, in one transaction."""
+    connection.execute("BEGIN")
+    try:
+        how.began(connection)
+        known = {
+            row[0].lower() for row in connection.execute("SELECT column_name FROM (DESCRIBE layer_stats)").fetchall()
+        }
+        for name, kind in connection.execute(
+            "SELECT column_name, column_type FROM (DESCRIBE own.layer_stats)"
+        ).fetchall():
+            if name.lower() not in known:
+                connection.execute(f"ALTER TABLE layer_stats ADD COLUMN {quote(name)} {kind}")
+        how.replace(connection, "metrics", ("name",), "FROM own.metrics")
+        rows = 0
+        for table in [*(name for name in base_columns() if name != "metrics"), "high_water"]:
+            connection.execute(f"INSERT INTO {quote(table)} BY NAME FROM own.{quote(table)}")
+            rows += int(connection.execute(f"SELECT count(*) FROM own.{quote(table)}").fetchall()[0][0])
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return rows
