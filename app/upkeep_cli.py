@@ -72,7 +72,9 @@ def ingest_(
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="URL", help="Where many stores come together: ducklake:postgres:DSN; for good, see docs."
+            "--to",
+            metavar="URL|DIR",
+            help="Where segments go from now on: ducklake:postgres:DSN, or a folder on a local disk.",
         ),
     ] = None,
     data: Annotated[

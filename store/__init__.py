@@ -12,6 +12,7 @@ from .edit import remove_runs, rename_run
 from .errors import (
     BundleInvalid,
     DepthscopeError,
+    NetworkFileSystem,
     NotAStore,
     RunMissing,
     RunNameTaken,
@@ -62,6 +63,7 @@ __all__ = [
     "LayerStats",
     "Massive",
     "Metric",
+    "NetworkFileSystem",
     "NotAStore",
     "Record",
     "RunInfo",

@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from .errors import NotAStore, StoreBusy, StoreTooNew
+from .filesystem import refuse_network
 
 __all__ = ["Deadline", "opened"]
 
@@ -52,12 +53,13 @@ def opened(path: Path | None, deadline: Deadline, *, read_only: bool) -> Iterato
     """A connection to the database at `path` (None: an empty one in memory), closed at the end.
 
     Retries to the deadline, then raises StoreBusy naming the holder. Raises NotAStore for another file, StoreTooNew for
-    a database format that this DuckDB does not read.
+    a database format that this DuckDB does not read, NetworkFileSystem.
     """
     if path is None:
         with duckdb.connect(":memory:", config=_OURS) as connection:
             yield connection
         return
+    refuse_network(path, "a database")
     if not _ONE_AT_A_TIME.acquire(timeout=_OWN_QUERY):
         raise StoreBusy(f"expected to open {path} within {_OWN_QUERY:g} s, another query of this process still runs")
     try:

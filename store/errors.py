@@ -6,6 +6,7 @@ DepthscopeError            one line for the user: what was expected, what came, 
 ├── StoreBusy              another process holds the database past the deadline
 ├── StoreTooNew            the store was written by a newer depthscope
 ├── SchemaTooOld           the store is older than this depthscope can bring up to date
+├── NetworkFileSystem      a database or lock on a file system whose locks do not hold
 ├── RunNameTaken           the name belongs to another run and `resume=True` was not given
 ├── RunMissing             no run of that name
 ├── RunRunning             the run is being trained, so it cannot be renamed or removed
@@ -15,6 +16,7 @@ DepthscopeError            one line for the user: what was expected, what came, 
 __all__ = [
     "BundleInvalid",
     "DepthscopeError",
+    "NetworkFileSystem",
     "NotAStore",
     "RunMissing",
     "RunNameTaken",
@@ -48,6 +50,10 @@ class StoreTooNew(DepthscopeError):
 
 class SchemaTooOld(DepthscopeError):
     """The schema is older than this version of depthscope can migrate."""
+
+
+class NetworkFileSystem(DepthscopeError):
+    """A database or a lock was to be kept on a file system whose locks do not hold between machines."""
 
 
 class RunNameTaken(DepthscopeError):

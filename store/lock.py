@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from .connect import Deadline
 from .errors import StoreBusy
+from .filesystem import refuse_network
 from .layout import Layout
 
 __all__ = ["only_one"]
@@ -13,7 +14,8 @@ __all__ = ["only_one"]
 
 @contextmanager
 def only_one(layout: Layout, deadline: Deadline) -> Iterator[None]:
-    """Hold ingest.lock, which goes when its holder does. StoreBusy past the deadline."""
+    """Hold ingest.lock, which goes when its holder does. StoreBusy past the deadline, NetworkFileSystem."""
+    refuse_network(layout.lock, "a lock")
     with layout.lock.open("a") as file:
         while True:
             try:

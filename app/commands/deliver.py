@@ -15,14 +15,13 @@ def delivered(store: Path, to: str | None, data: str | None, *, again: bool) -> 
     """Deliver once, or again and again until interrupted; what to say in the end."""
     if to is None:
         return _folded(store, data, again=again)
-    url = target_url(to)
-    if url is None:
-        raise DepthscopeError(f"expected --to to be a target such as ducklake:postgres:dbname=NAME, got {plain(to)!r}")
+    if data is not None and target_url(to) is None:
+        raise DepthscopeError(f"expected --data with a lake (ducklake:...); {plain(to)!r} is a folder")
     if again:
-        follow(store, url, data, lambda said: typer.echo(plain(said), err=True))
-    done = deliver(store, url, data)
+        follow(store, to, data, lambda said: typer.echo(plain(said), err=True))
+    done = deliver(store, to, data)
     before = f"{done.adopted:,} rows of the store's own database and " if done.adopted else ""
-    return f"Delivered {before}{done.folded} segments to {plain(url)}."
+    return f"Delivered {before}{done.folded} segments to {plain(to)}."
 
 
 def _folded(store: Path, data: str | None, *, again: bool) -> str:

@@ -7,21 +7,25 @@ removes.
 
 import random
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from .. import claims
-from ..connect import Deadline
-from ..errors import RunNameTaken, StoreBusy
+from ..connect import Deadline, opened
+from ..errors import DepthscopeError, RunNameTaken, StoreBusy
+from ..filesystem import network_kind
 from ..fold import Dialect, fold
+from ..ingest import create_database
 from ..layout import Layout, Segment, fsync_folder, list_segments
 from ..lock import only_one
+from ..reader import check_version
 from ..schema import base_columns, literal, quote
 from . import ducklake
 from .ducklake import Overtaken
+from .url import target_url
 
 __all__ = ["Delivery", "deliver"]
 
@@ -38,23 +42,49 @@ class Delivery:
     adopted: int = 0
 
 
-def deliver(store: Path | str, url: str, data: str | None = None) -> Delivery:
-    """Fold every complete segment of `store` into the target. From then on the store is delivered there only.
+def deliver(store: Path | str, to: str, data: str | None = None) -> Delivery:
+    """Fold every complete segment of `store` into a target. From then on the store is delivered there only.
 
+    `to` is a target's URL, or the folder of another store, on a local disk, for a spool on shared storage.
     Raises StoreBusy when another delivery of this store runs, or the target cannot be reached: nothing is lost. Raises
     RunNameTaken when the target has a run of the same name from another store, ExtensionMissing, StoreMissing.
     """
     layout = Layout(Path(store).absolute())
     layout.check()
-    _claim_target(layout, url)
-    with only_one(layout, Deadline(_PATIENCE)), closing(ducklake.attached(url, data)) as connection:
+    url = target_url(to)
+    _claim_target(layout, url or str(Path(to).absolute()))
+    if url is None:
+        return _to_folder(layout, Layout(Path(to).absolute()))
+    with ExitStack() as held:
+        if network_kind(layout.lock) is None:  # elsewhere the lake alone keeps deliveries apart
+            held.enter_context(only_one(layout, Deadline(_PATIENCE)))
+        connection = held.enter_context(closing(ducklake.attached(url, data)))
         ducklake.ensure_tables(connection)
-        adopted = _adopt(connection, layout)
-        folded = 0
-        segments = list_segments(layout.spool)
-        for start in range(0, len(segments), _AT_ONCE):
-            folded += _fold(connection, layout, segments[start : start + _AT_ONCE])
-        return Delivery(folded, adopted)
+        return Delivery(adopted=_adopt(connection, layout), folded=_fold_all(connection, layout))
+
+
+def _fold_all(connection: duckdb.DuckDBPyConnection, layout: Layout) -> int:
+    segments = list_segments(layout.spool)
+    parts = [segments[start : start + _AT_ONCE] for start in range(0, len(segments), _AT_ONCE)]
+    return sum(_fold(connection, layout, part) for part in parts)
+
+
+def _to_folder(layout: Layout, other: Layout) -> Delivery:
+    """Into the database of another store: one process, holding that store's lock."""
+    if other.root == layout.root:
+        raise DepthscopeError(f"expected --to to be another folder than {layout.root} itself; leave it out")
+    other.create()
+    deadline = Deadline(_PATIENCE)
+    with only_one(other, deadline):
+        create_database(other)
+        with opened(other.database, deadline, read_only=False) as connection:
+            check_version(connection, other)
+            segments = list_segments(layout.spool)
+            _check_names(connection, layout, {segment.attempt for segment in segments})
+            done = fold(connection, segments)
+    for segment in done.finished:
+        segment.path.unlink(missing_ok=True)
+    return Delivery(done.folded)
 
 
 def _claim_target(layout: Layout, url: str) -> None:

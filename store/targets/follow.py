@@ -15,7 +15,7 @@ _LONGEST = 30.0  # while the target cannot be reached
 
 def follow(
     store: Path | str,
-    url: str,
+    to: str,
     data: str | None,
     say: Callable[[str], None],
     *,
@@ -25,7 +25,7 @@ def follow(
     wait, trouble = _EVERY, ""
     while not stopped():
         try:
-            done = deliver(store, url, data)
+            done = deliver(store, to, data)
         except StoreBusy as busy:
             if str(busy) != trouble:
                 trouble = str(busy)
