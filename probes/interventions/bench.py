@@ -224,7 +224,7 @@ class _Forward:
 def _partly(call: BlockCall, before_BTD: Tensor, tokens: int) -> Any:
     """The block left out for the first tokens of every sequence only."""
     output = call(before_BTD.clone())
-    return with_output(output, torch.cat([before_BTD[:, :tokens], stream_in(output)[:, tokens:]], dim=1))
+    return with_output(output, torch.cat([before_BTD[..., :tokens, :], stream_in(output)[..., tokens:, :]], dim=-2))
 
 
 def _branches(sites: Sites) -> dict[tuple[LayerKey, str], str]:

@@ -37,7 +37,7 @@ def jacobian(context: Context) -> list[Record]:
     found: dict[tuple[str, LayerKey], list[Tensor]] = {}
 
     def observe(call: BlockCall, after: Tensor) -> None:
-        if call.stream.shape != after.shape or call.stream.dim() != 3:
+        if call.stream.shape != after.shape or call.stream.dim() < 3:
             return
         v_BTD = torch.randn(call.stream.shape, generator=generator).to(call.stream)
         v_BTD /= v_BTD.norm(dim=-1, keepdim=True)

@@ -61,7 +61,7 @@ class _Contributions(dict[LayerKey, Tensor]):
     """What every block adds to the stream of the untouched model, `[B, T, D]`."""
 
     def keep(self, call: BlockCall, after: Tensor) -> None:
-        if call.stream.shape == after.shape and after.dim() == 3:
+        if call.stream.shape == after.shape and after.dim() > 2:
             self[call.layer] = (after - call.stream).double()
 
     def compared(self, measure: str, left_out: LayerKey, start: int, sums: _Sums) -> Observer:
@@ -70,8 +70,8 @@ class _Contributions(dict[LayerKey, Tensor]):
         def observe(call: BlockCall, after: Tensor) -> None:
             if call.layer[0] != left_out[0] or call.layer[1] <= left_out[1] or call.layer not in self:
                 return
-            usual = self[call.layer][:, start:]
-            change = (after - call.stream).double()[:, start:] - usual
+            usual = self[call.layer][..., start:, :]
+            change = (after - call.stream).double()[..., start:, :] - usual
             if call.real_BT is not None:
                 real = call.real_BT[:, start:]
                 change, usual = change[real], usual[real]
@@ -99,7 +99,7 @@ def _without(layer: LayerKey, usual: _Contributions, output: Any, run: Run, sums
         counted = targets != IGNORED
         moved = (other.float().softmax(-1) - logits.float().softmax(-1)).abs().sum(-1)[counted] / 2
         sums.add(("output_effect", layer, None), moved.double().sum(), float(moved.numel()))
-    half = usual[layer].shape[1] // 2 if layer in usual else 0
+    half = usual[layer].shape[-2] // 2 if layer in usual else 0
     if half:
         program = Program(skipped=frozenset({layer}), tokens=half)
         run(program, usual.compared("later_effect_future", layer, half, sums))

@@ -56,11 +56,12 @@ def read_streams(bench: Bench, holdout: Holdout) -> Streams:
         ends: dict[LayerKey, tuple[Tensor, Tensor]] = {}
 
         def observe(call: BlockCall, after: Tensor, ends: dict[LayerKey, tuple[Tensor, Tensor]] = ends) -> None:
-            if call.stream.dim() != 3 or call.stream.shape != after.shape:
+            if call.stream.dim() < 3 or call.stream.shape != after.shape:
                 return
-            ends[call.layer] = last_real(call.stream, call.real_BT), last_real(after, call.real_BT)
+            before_BTD, after_BTD = (x.flatten(0, -3) for x in (call.stream, after))  # series have channels besides
+            ends[call.layer] = last_real(before_BTD, call.real_BT), last_real(after_BTD, call.real_BT)
             real = slice(None) if call.real_BT is None else call.real_BT
-            before_ND, after_ND = (x[real].flatten(0, -2) for x in (call.stream, after))
+            before_ND, after_ND = (x[real].flatten(0, -2) for x in (before_BTD, after_BTD))
             influence.setdefault(call.layer, []).append(block_influence(before_ND, after_ND))
 
         with bench.on(piece, lambda model, batch: piece_losses(model, batch, holdout.loss_fn), observe):

@@ -19,7 +19,9 @@ def size_of_output(model: nn.Module, batch: dict[str, Any]) -> torch.Tensor:
     output = model(**batch)
     tensors = tensors_in(dict(output) if hasattr(output, "items") else output)
     # Weighted, because a plain mean is the same after every final norm.
-    sizes = [(t * torch.linspace(-1, 1, t.shape[-1])).mean() for t in tensors if t.is_floating_point() and t.dim()]
+    sizes = [
+        (t.double() * torch.linspace(-1, 1, t.shape[-1])).mean() for t in tensors if t.is_floating_point() and t.dim()
+    ]
     return torch.stack(sizes).sum()
 
 
