@@ -16,6 +16,7 @@ Scalars, read after the step's update, from the sampled step on at which a mask 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ ENOUGH = 0.005  # of them, over all matrices: less is a weight that happens to b
 NOTICED, ACTIVE = "zero_weights", "active_parameters"
 
 _Packed = list[list[Tensor]]  # of every matrix, of every chunk
+_Buffer = tuple[nn.Module, str]
 
 
 class MaskWatch:
@@ -43,6 +45,9 @@ class MaskWatch:
         self._matrices: tuple[Matrix, ...] = ()
         self._large: list[Matrix] = []
         self._share_M = torch.zeros(0)
+        self._masks: list[_Buffer | None] = []  # what is kept beside each matrix
+        self._sample: list[Tensor] = []  # of each large matrix: views, made again when the weights lie elsewhere
+        self._lie: list[int] = []
         self._first: _Packed | None = None
         self._last: _Packed | None = None
         self._zeros = False  # the sample has shown some
@@ -54,10 +59,9 @@ class MaskWatch:
             self._matrices = ()  # pruning renames a parameter when it puts a mask beside it
         if not self._matrices:
             self._find(sites)
-        masks = [_buffer(matrix) for matrix in self._matrices]
-        if self._zeros or any(mask is not None for mask in masks):
-            return self._all(masks)
-        return {NOTICED: _sampled_zeros(self._large, self._share_M)} if self._large else {}
+        if self._zeros or any(self._masks):
+            return self._all([None if at is None else at[0]._buffers.get(at[1]) for at in self._masks])
+        return {NOTICED: self._sampled_zeros()} if self._large else {}
 
     def told(self, rows: Iterable[Step | Scalar]) -> Iterator[Step | Scalar]:
         """The rows that are to be written, given those that were read: what the sample showed decides the next look."""
@@ -66,6 +70,8 @@ class MaskWatch:
                 yield row
             elif row.name == NOTICED and row.value <= ENOUGH:
                 self._dense = row.step
+            elif row.name == ACTIVE and self._last is None:  # the user's own
+                yield row
             else:
                 self._zeros = True
                 if self._dense is not None:
@@ -75,13 +81,23 @@ class MaskWatch:
                 yield row if row.name == ACTIVE else Scalar(row.step, ACTIVE, noticed)
 
     def _find(self, sites: Sites) -> None:
-        """The matrices, and of those that are large enough to sample their shares of all weights, on their device."""
-        self._matrices = _found(self._model, sites)
+        """The matrices, without holding on to their weights, and those that are large enough to sample."""
+        self._matrices = tuple(replace(m, weight=m.weight.to("meta")) for m in _found(self._model, sites))
+        self._masks = [_buffer(matrix) for matrix in self._matrices]
         self._large = [matrix for matrix in self._matrices if matrix.numel >= SAMPLED]
-        if self._large:
-            device, total = _weight(self._large[0]).device, self._total()
+        self._lie = []
+
+    def _sampled_zeros(self) -> Tensor:
+        """The estimated share of exact zeros, 0-d; matrices that are zero as a whole count as dense, tiny ones too."""
+        lie = [_weight(matrix).data_ptr() for matrix in self._large]
+        if lie != self._lie:
+            self._lie, self._sample = lie, [_spread(_weight(matrix).detach()) for matrix in self._large]
+            device, total = self._sample[0].device, self._total()
             # Filled one by one: copying a list to the device would wait for it.
             self._share_M = torch.stack([torch.full((), m.numel / total, device=device) for m in self._large])
+        like = self._sample[0]
+        zero_M = (torch.stack([view.to(like) for view in self._sample]) == 0).float().mean(1)
+        return (torch.where(zero_M < 1, zero_M, 0) * self._share_M).sum()
 
     def _all(self, masks: list[Tensor | None]) -> dict[str, Tensor]:
         found: _Packed = []
@@ -120,23 +136,15 @@ def _weight(matrix: Matrix) -> Tensor:
     place = matrix.places[0]
     weight = place.module._parameters[place.name]
     assert weight is not None
-    return weight.detach()
+    return weight
 
 
-def _buffer(matrix: Matrix) -> Tensor | None:
-    """The mask that is kept beside the weight."""
-    module, shape = matrix.places[0].module, matrix.weight.shape
-    stem = matrix.places[0].name.removesuffix("_orig")
-    names = {f"{stem}_mask", "mask"}
-    beside = (buffer for name, buffer in module.named_buffers() if name.rsplit(".", 1)[-1] in names)
-    return next((buffer for buffer in beside if buffer.shape == shape), None)
-
-
-def _sampled_zeros(matrices: list[Matrix], share_M: Tensor) -> Tensor:
-    """The estimated share of exact zeros, 0-d; matrices that are zero as a whole count as dense, tiny ones as well."""
-    sample_MS = torch.stack([_spread(_weight(matrix)).to(share_M.device, torch.float32) for matrix in matrices])
-    zero_M = (sample_MS == 0).float().mean(1)
-    return (torch.where(zero_M < 1, zero_M, 0) * share_M).sum()
+def _buffer(matrix: Matrix) -> _Buffer | None:
+    """The mask that is kept beside the weight: its module and its name there."""
+    place, shape = matrix.places[0], matrix.weight.shape
+    names = {f"{place.name.removesuffix('_orig')}_mask", "mask"}
+    beside = ((module, name, buffer) for module in place.module.modules() for name, buffer in module._buffers.items())
+    return next(((m, name) for m, name, b in beside if name in names and b is not None and b.shape == shape), None)
 
 
 def _spread(weight: Tensor) -> Tensor:
@@ -148,7 +156,7 @@ def _spread(weight: Tensor) -> Tensor:
 
 def _packed(matrix: Matrix, mask: Tensor | None) -> tuple[list[Tensor], Tensor]:
     """Bits of what is active, and how many there are, 0-d."""
-    source = _weight(matrix) if mask is None else mask
+    source = _weight(matrix).detach() if mask is None else mask
     dense = torch.count_nonzero(source) == 0 if mask is None else False
     active = [((chunk_rC != 0) | dense).flatten() for chunk_rC in chunks(matrix, source)]
     return [pack(each) for each in active], torch.stack([each.sum() for each in active]).sum()

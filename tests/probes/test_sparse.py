@@ -9,6 +9,8 @@ from torch import nn
 from torch.nn.utils import prune
 
 from depthscope.probes import watch
+from depthscope.probes.sites import find_sites
+from depthscope.probes.sparse import MaskWatch
 from depthscope.store import average_parameters
 
 NAMES = ("mask_density", "mask_flip_rate", "mask_flip_rate_initial", "active_parameters")
@@ -107,3 +109,15 @@ def test_pruning_put_on_in_the_middle_is_seen(model, store_path, read):
     )
     assert scalars(read())["mask_density"][0] == pytest.approx(1 - round(size / 4) / total)
     assert not any(math.isnan(v) for each in scalars(read()).values() for v in each.values())
+
+
+def test_a_model_that_becomes_half_precision_is_looked_at_where_it_is_now(model):
+    seen = MaskWatch(model)
+    sites = find_sites(model)
+    assert float(seen.look(sites)["zero_weights"]) == 0
+    model.to(torch.bfloat16)
+    with torch.no_grad():
+        for layer in linears(model):
+            layer.weight.view(-1)[::2] = 0
+    assert 0.4 < float(seen.look(sites)["zero_weights"]) < 0.6
+    assert seen._matrices[0].weight.is_meta  # the weights it has seen before are not kept alive
