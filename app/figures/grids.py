@@ -79,7 +79,7 @@ def grids_figure(info: Grids, theme: Theme, nothing: str) -> go.Figure:
 
 def _y_axis(grid: Grid) -> dict[str, object]:
     if isinstance(grid.y[0], str):
-        return {"type": "category"}
+        return {"type": "category", "autorange": "reversed"}  # in the order of a forward, downwards
     return {"range": _ends([int(n) for n in grid.y]), "tickformat": "d"}
 
 

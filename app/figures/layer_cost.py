@@ -119,7 +119,7 @@ def layer_cost_figure(info: Costs, theme: Theme) -> go.Figure:
     for column, (_, costs) in enumerate(info.panels, start=1):
         for cost in costs:
             figure.add_trace(_bars(cost, theme), row=1, col=column)
-        _outside(figure, costs, info.y_range, column)
+        _outside(figure, costs, info.y_range, column, theme)
         for cost in costs:
             _broken(figure, cost, column)
         deepest = max(layer for cost in costs for layer in cost.layers)
@@ -149,7 +149,9 @@ def _bars(cost: Cost, theme: Theme) -> go.Bar:
     )
 
 
-def _outside(figure: go.Figure, costs: Sequence[Cost], ends: tuple[float, float] | None, column: int) -> None:
+def _outside(
+    figure: go.Figure, costs: Sequence[Cost], ends: tuple[float, float] | None, column: int, theme: Theme
+) -> None:
     """A label beside the bars of a layer that end beyond the axis."""
     if ends is None:
         return
@@ -166,6 +168,7 @@ def _outside(figure: go.Figure, costs: Sequence[Cost], ends: tuple[float, float]
             text="<br>".join(lines),
             showarrow=False,
             align="left",
+            bgcolor=theme.paper,
             xanchor="left",
             yanchor="top" if up else "bottom",
             row=1,

@@ -40,7 +40,7 @@ def pruned_shares_info(frame: pd.DataFrame, view: View) -> Grids:
     columns = zip(rows["matrix"], numbers(rows["layer"]), numbers(rows["pruned_share"]), strict=True)
     cells = {(str(matrix), int(layer)): share for matrix, layer, share in columns}
     values = tuple(tuple(cells.get((name, layer)) for layer in layers) for name in names)
-    grid = Grid(f"Share of each matrix that is zero when {level} % of all weights are", layers, names, values)
+    grid = Grid(f"Share pruned, at {level} % of all weights", layers, names, values)
     return Grids((grid,), "Layer", "Matrix", f"Ranked together by magnitude, at step {int(rows['step'].max()):,}.")
 
 

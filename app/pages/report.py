@@ -57,7 +57,7 @@ def _wishes(view: View) -> tuple[View, tuple[str, ...], str]:
     known = [name for name in view.sections if name in SECTIONS] or list(SECTIONS)
     key = remember("sections", known, lambda value: set(value) <= set(SECTIONS))
     options = [name for name in SECTIONS if name in TITLES]
-    picked = st.multiselect("Sections", options, key=key, format_func=TITLES.__getitem__, placeholder="All sections")
+    picked = st.pills("Sections", options, key=key, format_func=TITLES.__getitem__, selection_mode="multi")
     chosen = tuple(name for name in SECTIONS if name in picked) or SECTIONS
     kept = remember("notes", "", lambda value: isinstance(value, str))
     notes = st.text_area("Notes", key=kept, height=220, placeholder="What was tried, and what it shows", help=NOTES)
@@ -72,12 +72,11 @@ def _take_away(scene: Scene, wishes: Wishes) -> None:
         lambda: html_report(store, runs, wishes),
         "depthscope-report.html",
         "text/html",
-        type="primary",
         icon=":material/description:",
         width="stretch",
     )
     st.download_button(
-        "The same for programs (JSON)",
+        "For programs (JSON)",
         lambda: json_report(store, runs, wishes),
         "depthscope-report.json",
         "application/json",
@@ -86,7 +85,7 @@ def _take_away(scene: Scene, wishes: Wishes) -> None:
     )
     st.markdown("**The data of these runs**")
     st.download_button(
-        "Tables as CSV (zip)",
+        "CSV (zip)",
         lambda: csv_zip(store, runs),
         "depthscope-csv.zip",
         "application/zip",
@@ -94,14 +93,14 @@ def _take_away(scene: Scene, wishes: Wishes) -> None:
         width="stretch",
     )
     st.download_button(
-        "Bundle of Parquet for `depthscope import` (zip)",
+        "Parquet (zip)",
         lambda: parquet_zip(store, runs),
         "depthscope-parquet.zip",
         "application/zip",
         icon=":material/inventory_2:",
         width="stretch",
     )
-    st.caption(PICTURES)
+    st.caption(f"Parquet is what `depthscope import` reads. {PICTURES}")
 
 
 REPORT = Page("report", "Report", ":material/description:", report)
