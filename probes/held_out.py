@@ -111,7 +111,8 @@ def _inner_sites(model: nn.Module, sites: Sites) -> Sites:
 
 
 def _block(block: Block, prefix: str) -> Block:
-    return replace(block, name=block.name.removeprefix(prefix))
+    enters, leaves = (None if p is None else (p[0].removeprefix(prefix), p[1]) for p in (block.enters, block.leaves))
+    return replace(block, name=block.name.removeprefix(prefix), enters=enters, leaves=leaves)
 
 
 def _tap(tap: Tap, prefix: str) -> Tap:

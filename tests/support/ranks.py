@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,10 +18,39 @@ STEPS, SIZE = 5, 4
 
 
 def model_of(kind: str) -> torch.nn.Module:
+    if kind == "sequence":
+        return MLPs()
     model = build_model("pre", layers=3, width=32, heads=2, vocab=64, seed=1)
     if kind == "frozen":
         model.blocks[0].requires_grad_(False)
     return model
+
+
+class MLPBlock(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.up = torch.nn.LayerNorm(32), torch.nn.Linear(32, 64)
+        self.down = torch.nn.Linear(64, 32)
+
+    def forward(self, x_BTD: torch.Tensor) -> torch.Tensor:
+        return x_BTD + self.down(torch.nn.functional.gelu(self.up(self.norm(x_BTD))))
+
+
+class MLPs(torch.nn.Module):
+    """A model all of whose stream can be split along its tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.embed = torch.nn.Embedding(64, 32)
+        self.blocks = torch.nn.ModuleList(MLPBlock() for _ in range(3))
+        self.final, self.head = torch.nn.LayerNorm(32), torch.nn.Linear(32, 64)
+
+    def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        x_BTD = self.embed(ids_BT)
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        return self.head(self.final(x_BTD))
 
 
 def train(kind: str, rank: int, ranks: int, store: Path) -> None:
@@ -32,8 +62,12 @@ def train(kind: str, rank: int, ranks: int, store: Path) -> None:
     if kind != "fsdp-after":
         probe = watch(watched, store=store, run=kind, every=2, probe_batch=batches(1, seed=3)[0])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for ids_BT in batches(STEPS, size=SIZE):
-        loss = loss_of(model, ids_BT.chunk(ranks)[rank])
+    if kind == "broken" and rank == 1:
+        fail_on(probe)
+    for step, ids_BT in enumerate(batches(STEPS, size=SIZE)):
+        if kind == "skips" and rank == 1 and step % 2:
+            model.module.skipped = 1
+        loss = loss_of(model, part_of(kind, ids_BT, rank, ranks))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
@@ -43,9 +77,92 @@ def train(kind: str, rank: int, ranks: int, store: Path) -> None:
     probe.close()
 
 
+def part_of(kind: str, ids_BT: torch.Tensor, rank: int, ranks: int) -> torch.Tensor:
+    """What a rank trains on: its share of the batch, all of it, or an uneven share."""
+    if kind in ("tensor", "sequence"):
+        return ids_BT
+    if kind == "uneven":
+        return ids_BT[:3] if rank == 0 else ids_BT[3:, :7]
+    return ids_BT.chunk(ranks)[rank]
+
+
+def fail_on(probe: Any) -> None:
+    """Everything in this rank's probe raises from its second step on."""
+    session = probe._session
+    opened = session._open
+
+    def fails(*args: Any) -> None:
+        raise RuntimeError("broken on purpose")
+
+    def second(*args: Any) -> None:
+        if session.step:
+            session.measurement.recorder.take = session.measurement._reader.after_update = fails
+            session._open = session.note = fails
+            fails()
+        opened(*args)
+
+    session._open = second
+
+
+class Skipping(torch.nn.Module):
+    """A decoder that can leave one of its blocks out."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model, self.skipped = model, None
+
+    def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        block = None if self.skipped is None else self.model.blocks[self.skipped]
+        if block is None:
+            return self.model(ids_BT)
+        forward, block.forward = block.forward, lambda x, *rest, **named: x
+        hooks, block._forward_hooks = block._forward_hooks, {}
+        before, block._forward_pre_hooks = block._forward_pre_hooks, {}
+        try:
+            return self.model(ids_BT)
+        finally:
+            block.forward, block._forward_hooks, block._forward_pre_hooks = forward, hooks, before
+
+
+def evaluate(rank: int, store: Path) -> None:
+    """DistributedDataParallel with held-out measurements, before the sites are traced and on the way."""
+    model = torch.nn.parallel.DistributedDataParallel(build_model("prepbn", layers=3, width=32, heads=2, vocab=64))
+    held_out = batches(2, size=6, seed=9)
+    probe = watch(model, store=store, run="evaluate", holdout=held_out, evaluate_every=2)
+    probe.evaluate(only="spans")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for ids_BT in batches(STEPS, size=SIZE):
+        loss_of(model, ids_BT.chunk(2)[rank]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    probe.close()
+
+
+def evaluate_sharded(store: Path) -> None:
+    """FSDP2 is refused when it is asked for, and warned of when it is asked later."""
+    model, _ = wrapped("fsdp", model_of("fsdp"))
+    held_out = batches(2, size=6, seed=9)
+    try:
+        watch(model, store=store, run="sharded", holdout=held_out, evaluate_every=2)
+    except DepthscopeError as error:
+        assert "sharded" in str(error)
+    else:
+        raise AssertionError("expected a refusal")
+    probe = watch(model, store=store, run="sharded", holdout=held_out)
+    assert probe.evaluate() == []
+    probe.close()
+
+
 def wrapped(kind: str, model: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
     """The model that trains, and the one that is watched."""
-    if kind in ("ddp", "frozen"):
+    if kind == "skips":
+        model = Skipping(model)
+        wrapper = torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+        return wrapper, wrapper
+    if kind in ("tensor", "sequence"):
+        split(kind, model)
+        return model, model
+    if kind in ("ddp", "frozen", "uneven", "broken"):
         wrapper = torch.nn.parallel.DistributedDataParallel(model)
         return wrapper, wrapper
     if kind == "ddp-inner":
@@ -57,6 +174,38 @@ def wrapped(kind: str, model: torch.nn.Module) -> tuple[torch.nn.Module, torch.n
             fully_shard(block)
         fully_shard(model)
     return model, model
+
+
+def split(kind: str, model: torch.nn.Module) -> None:
+    """Tensor parallelism of the MLPs; with 'sequence' the stream is split along its tokens between them."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Replicate, Shard
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        SequenceParallel,
+        parallelize_module,
+    )
+
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    if kind == "tensor":
+        plan = {"mlp.gate": ColwiseParallel(), "mlp.up": ColwiseParallel(), "mlp.down": RowwiseParallel()}
+        for block in model.blocks:
+            parallelize_module(block, mesh, plan)
+        return
+    for block in model.blocks:
+        plan = {
+            "norm": SequenceParallel(),
+            "up": ColwiseParallel(input_layouts=Shard(1)),
+            "down": RowwiseParallel(output_layouts=Shard(1), use_local_output=False),
+        }
+        parallelize_module(block, mesh, plan)
+    ends = {
+        "embed": RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1), use_local_output=False),
+        "final": SequenceParallel(),
+        "head": ColwiseParallel(input_layouts=Shard(1), output_layouts=Replicate()),
+    }
+    parallelize_module(model, mesh, ends)
 
 
 def run_ranks(kind: str, ranks: int, store: Path) -> None:
@@ -84,13 +233,25 @@ def main() -> None:
     if ranks > 1:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         dist.init_process_group("gloo", rank=rank, world_size=ranks)
-    if kind == "taken":
+    if kind == "stages":
+        stage = model_of(kind).blocks[rank : rank + 1 + rank]
+        try:
+            watch(torch.nn.Sequential(*stage), store=store, run=kind)
+        except DepthscopeError as error:
+            assert "pipeline" in str(error)
+        else:
+            raise AssertionError("expected a stage to be refused")
+    elif kind == "taken":
         try:
             watch(model_of(kind), store=store, run="taken")
         except DepthscopeError as error:
             assert "taken" in str(error)
         else:
             raise AssertionError("expected every rank to be refused")
+    elif kind == "evaluate":
+        evaluate(rank, store)
+    elif kind == "evaluate-sharded":
+        evaluate_sharded(store)
     else:
         train(kind, rank, ranks, store)
     if ranks > 1:
