@@ -25,7 +25,18 @@ from .targets.url import target_url
 if TYPE_CHECKING:  # frames are made by DuckDB; a training process does not load pandas
     import pandas as pd
 
-__all__ = ["Question", "Steps", "Store", "ask", "check_version", "open_store", "union", "where_sql"]
+__all__ = [
+    "Question",
+    "Steps",
+    "Store",
+    "ask",
+    "check_version",
+    "make_views",
+    "one_select",
+    "open_store",
+    "union",
+    "where_sql",
+]
 
 Names = str | Iterable[str] | None
 Steps = tuple[int | None, int | None]
@@ -87,25 +98,16 @@ class Store:
 
         Raises StoreBusy past the deadline, DepthscopeError for a statement that is wrong or not a SELECT.
         """
-        with self.union(query) as (connection, _):
-            try:
-                statements = connection.extract_statements(query)
-                if [statement.type in _READS for statement in statements] != [True]:
-                    raise DepthscopeError("expected one SELECT statement, got something else; a store is only read")
-                self.shut(connection)
-                return connection.execute(query, params if isinstance(params, Mapping) else list(params)).df()
-            except duckdb.Error as error:
-                raise DepthscopeError(f"the query failed: {str(error).splitlines()[0]}") from error
+        with union(Layout(self.path), self.patience, query) as (connection, _):
+            _shut(connection)
+            return one_select(connection, query, params)
 
-    @contextmanager
-    def union(self, query: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Tail]]:
-        """A connection in which the tables that `query` names are everything there is to read."""
-        with union(Layout(self.path), self.patience, query) as both:
-            yield both
-
-    def shut(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let the query that follows reach nothing but the store."""
-        _shut(connection)
+    def answer(self, make: Callable[[Mapping[str, str]], Question]) -> "pd.DataFrame":
+        """The answer to a question of ours, which `make` puts when it is told the columns of layer_stats."""
+        with union(Layout(self.path), self.patience, "") as (connection, tail):
+            sql, params = make(tail.layer_stats)
+            make_views(connection, tail, sql)
+            return connection.execute(sql, params).df()
 
     def runs(self) -> "pd.DataFrame":
         """One row a run."""
@@ -211,10 +213,20 @@ class Store:
 
 def ask(store: Store, make: Callable[[Mapping[str, str]], Question]) -> "pd.DataFrame":
     """The answer to a question of ours, which `make` puts when it is told the columns of layer_stats (name -> type)."""
-    with store.union("") as (connection, tail):
-        sql, params = make(tail.layer_stats)
-        make_views(connection, tail, sql)
-        return connection.execute(sql, params).df()
+    return store.answer(make)
+
+
+def one_select(
+    connection: duckdb.DuckDBPyConnection, query: str, params: Sequence[Any] | Mapping[str, Any]
+) -> "pd.DataFrame":
+    """The answer to a user's query. DepthscopeError for one that is wrong or not a single SELECT."""
+    try:
+        statements = connection.extract_statements(query)
+        if [statement.type in _READS for statement in statements] != [True]:
+            raise DepthscopeError("expected one SELECT statement, got something else; a store is only read")
+        return connection.execute(query, params if isinstance(params, Mapping) else list(params)).df()
+    except duckdb.Error as error:
+        raise DepthscopeError(f"the query failed: {str(error).splitlines()[0]}") from error
 
 
 def _chosen(known: Mapping[str, str], table: str, columns: Iterable[str] | None) -> str:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import StoreBusy
-from .deliver import deliver
+from .child import Child
+from .deliver import Delivery
 
 __all__ = ["follow"]
 
 _EVERY = 2.0  # seconds from one delivery to the next
 _LONGEST = 30.0  # while the target cannot be reached
+_PATIENCE = 300.0  # for one delivery
 
 
 def follow(
@@ -21,11 +23,22 @@ def follow(
     *,
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Deliver until `stopped`. Trouble that may pass is said once, and tried again; segments wait in the meantime."""
+    """Deliver until `stopped`. Trouble that may pass is said once, and tried again; segments wait in the meantime.
+
+    A process of its own delivers, so that nothing that happens to a connection ends this one.
+    """
+    child = Child(_PATIENCE)
+    try:
+        _follow(lambda: child.call("deliver", str(store), to, data), say, stopped)
+    finally:
+        child.close()
+
+
+def _follow(deliver: Callable[[], Delivery], say: Callable[[str], None], stopped: Callable[[], bool]) -> None:
     wait, trouble = _EVERY, ""
     while not stopped():
         try:
-            done = deliver(store, to, data)
+            done = deliver()
         except StoreBusy as busy:
             if str(busy) != trouble:
                 trouble = str(busy)
