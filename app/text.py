@@ -36,6 +36,7 @@ SITES = {
     "embed": "embedding",
     "final_norm": "final norm",
     "head": "head",
+    "norm": "norms over the batch",
 }
 PHASES = {"train": "training batches", "probe": "the held-out probe batch"}
 

@@ -11,7 +11,17 @@ ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 KNOWN = {
     "1910.07467": ("zhang2019root", "Zhang, Biao", "Root Mean Square Layer Normalization"),
     "2002.04745": ("xiong2020layer", "Xiong, Ruibin", "On Layer Normalization in the Transformer Architecture"),
+    "2003.07845": (
+        "shen2020powernorm",
+        "Shen, Sheng",
+        "PowerNorm: Rethinking Batch Normalization in Transformers",
+    ),
     "2203.15556": ("hoffmann2022training", "Hoffmann, Jordan", "Training Compute-Optimal Large Language Models"),
+    "2306.03805": (
+        "jaiswal2023essential",
+        "Jaiswal, Ajay",
+        "The Emergence of Essential Sparsity in Large Pre-trained Models: The Weights that Matter",
+    ),
     "2312.16903": (
         "takase2023spike",
         "Takase, Sho",
