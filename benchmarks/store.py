@@ -1,6 +1,6 @@
 """Size and speed of the store, beside the same rows in plain Parquet and SQLite.
 
-    python benchmarks/store.py [--millions 1 10] [--runs 1 100 1000]
+    python benchmarks/store.py [--millions 1 10] [--elsewhere 0.2] [--runs 1 100 1000]
 
 The rows are those that watch() writes for a model of 24 blocks: six sites with 3 to 13 metrics each, 7% noise on smooth
 curves. Sizes count every byte of the database file; values are numbers that were measured (keys and NULLs are not).
@@ -170,6 +170,22 @@ def at_size(millions: int, folder: Path) -> None:
         print(f"  SQLite: {size / values:.2f} B/value, heatmap of one run {heatmap:.0f} ms", flush=True)
 
 
+def elsewhere(millions: float, folder: Path) -> None:
+    """The same values as TensorBoard's event files and as an offline run of W&B; one run."""
+    from depthscope.app.exporters import EXPORTERS
+
+    root = folder / "runs"
+    values = write_runs(root, 1, max(1, int(millions * 1_000_000) // PER_STEP))
+    store = open_store(root)
+    print(f"\n{values:,} values of one run", flush=True)
+    for name in ("tensorboard", "wandb"):
+        start = time.perf_counter()
+        EXPORTERS[name](store, ["run 0"], folder / name)
+        taken = time.perf_counter() - start
+        size = sum(path.stat().st_size for path in (folder / name).rglob("*") if path.is_file())
+        print(f"  {name}: {size / values:.1f} B/value, written in {taken:.1f} s", flush=True)
+
+
 def many_runs(count: int, folder: Path) -> None:
     root = folder / "runs"
     for number in range(count):
@@ -223,6 +239,7 @@ def one_flush(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--millions", type=int, nargs="*", default=[1, 10])
+    parser.add_argument("--elsewhere", type=float, nargs="*", default=[0.2], help="millions, as TensorBoard and W&B")
     parser.add_argument("--runs", type=int, nargs="*", default=[1, 100, 1000])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -235,6 +252,9 @@ def main() -> None:
         for millions in options.millions:
             with tempfile.TemporaryDirectory() as folder:
                 at_size(millions, Path(folder))
+        for size in options.elsewhere:
+            with tempfile.TemporaryDirectory() as folder:
+                elsewhere(size, Path(folder))
         for count in options.runs:
             with tempfile.TemporaryDirectory() as folder:
                 many_runs(count, Path(folder))

@@ -5,6 +5,7 @@ of a transaction: an exception in a destructor). Neither may happen to a dashboa
 killed when it does not answer, and made anew when it is gone.
 """
 
+import atexit
 import pickle
 import select
 import subprocess
@@ -24,6 +25,7 @@ class Child:
         self._patience = patience  # seconds
         self._one_at_a_time = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self._end)
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What a handler of serve.py returns. Raises what it raises; StoreBusy where it died or did not answer."""
@@ -51,6 +53,7 @@ class Child:
         """End the process."""
         with self._one_at_a_time:
             self._end()
+        atexit.unregister(self._end)
 
     def _alive(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._process.poll() is not None:

@@ -5,23 +5,24 @@ from pathlib import Path
 
 from ..errors import DepthscopeError
 
-__all__ = ["SCHEMES", "target_url"]
+__all__ = ["target_url"]
 
-SCHEMES = ("ducklake", "quack")
-_SECRET = re.compile(r"password\s*=|passfile\s*=|token\s*=|://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+_SECRET = re.compile(r"password\s*=|passfile\s*=|://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+]+:")
 # A path has lost one of two slashes.
-_SHORTENED = re.compile(r"^(quack|ducklake:postgres:postgres(?:ql)?):/(?!/)")
+_SHORTENED = re.compile(r"^(ducklake:postgres:postgres(?:ql)?):/(?!/)")
 
 
 def target_url(path: Path | str) -> str | None:
-    """The URL that `path` is, None for a folder. Raises DepthscopeError for one that holds a password."""
+    """The URL that `path` is, None for a folder. Raises DepthscopeError for another URL and one with a password."""
     text = str(path)
-    if not text.startswith(tuple(f"{scheme}:" for scheme in SCHEMES)):
+    if not _SCHEME.match(text) or (Path(text).exists() and not text.startswith("ducklake:")):
         return None
+    if not text.startswith("ducklake:"):
+        raise DepthscopeError(f"expected a folder or ducklake:postgres:dbname=NAME, got {text[:200]!r}")
     text = _SHORTENED.sub(r"\1://", text)
     if _SECRET.search(text):
         raise DepthscopeError(
-            "expected a target without a password, because it is stored and shown; "
-            "set PGPASSWORD or use ~/.pgpass (PostgreSQL), DEPTHSCOPE_QUACK_TOKEN (Quack)"
+            "expected a target without a password, because it is stored and shown; set PGPASSWORD or use ~/.pgpass"
         )
     return text

@@ -124,7 +124,7 @@ def test_nothing_is_lost_or_doubled_when_postgres_and_the_deliveries_are_killed(
     if not outages:
         postgres.kill()
         postgres.start()
-    assert [writer.stdout.read() for writer in writers] == ["acknowledged\n"] * WRITERS
+    assert [writer.communicate()[0] for writer in writers] == ["acknowledged\n"] * WRITERS
     deliveries.stop()
     for store in stores:
         deliver(store, url)

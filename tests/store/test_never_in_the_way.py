@@ -44,6 +44,30 @@ def test_a_client_that_holds_the_database_for_writing(root: Path, quick: None) -
     assert len(open_store(root).layer_stats()) == 6 + 300
 
 
+@pytest.mark.long
+def test_eight_writers_while_a_client_holds_the_database_for_a_minute(root: Path, quick: None) -> None:
+    write_run(root)
+    ingest(root)
+    with process(HOLD, root / "depthscope.duckdb") as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "held\n"
+        writers = [open_run(root, RunInfo(f"run {number}")) for number in range(8)]
+        step, end = 0, time.monotonic() + 60
+        while time.monotonic() < end:
+            for writer in writers:
+                writer.write(stats(step, 1))
+            step += 1
+            time.sleep(0.1)
+        assert ingest(root).skipped
+        wait_until(lambda: all(flushed(writer) for writer in writers))
+        assert all(writer._refused == 0 and writer._failing_since is None for writer in writers)
+        for writer in writers:
+            writer.close()
+        client.communicate("\n")
+    assert ingest(root).skipped is None
+    assert open_store(root).layer_stats().groupby("run").size().tolist() == [6] + [step] * 8
+
+
 def test_a_backlog_never_grows_past_its_bound(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A disk that neither writes nor refuses: the thread hangs in it, and what is more than the bound is let go."""
     with mock.patch.multiple("depthscope.store.spool", _TICK=0.001, _INTERVAL=0.0, _BACKLOG=500):

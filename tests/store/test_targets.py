@@ -34,6 +34,19 @@ def test_a_password_in_a_target_is_refused_and_not_repeated(url):
     assert "x@db" not in str(error.value)
 
 
+@pytest.mark.parametrize("url", ["postgres:dbname=lake", "s3://bucket/runs", "quack://host:1"])
+def test_other_urls_are_refused(url):
+    with pytest.raises(DepthscopeError, match="expected a folder or ducklake:postgres:dbname=NAME"):
+        target_url(url)
+
+
+def test_a_folder_may_have_a_colon_in_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(Path("runs:old"))
+    assert target_url("runs:old") is None
+    assert len(open_store("runs:old").layer_stats()) == 6
+
+
 def test_a_missing_extension_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with duckdb.connect() as connection, pytest.raises(ExtensionMissing) as error:
