@@ -13,8 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from .batch import Mask
 from .inert import Inert
-from .recorder import BlockSlot, Recorder, Slot
+from .recorder import Recorder
 from .sites import Block, Sites
+from .slots import BlockSlot, Slot
 from .tensors import first_stream, with_stream
 from .turns import EachTurn
 

@@ -6,8 +6,7 @@ back from a tensor. In eager mode what a block's sites showed waits for the bloc
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,47 +17,16 @@ from depthscope.store import Massive
 
 from .accumulate import Accumulator
 from .batch import Mask, count_tokens
+from .distributed import whole
 from .engine import Engine
 from .gradtap import hear, tap
-from .massive import MassiveTop, TopRow, add_top
+from .massive import MassiveTop, add_top
 from .metrics import Gradients, Of, Pair, Tokens
 from .norms import PendingNorms
 from .sites import Block, Key, Sites
+from .slots import BlockSlot, Seen, Slot
 
-__all__ = ["BlockSlot", "Recorder", "Slot"]
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What one site writes into."""
-
-    site: str
-    activations_2K: Tensor
-    gradients_2K: Tensor
-    pair_2K: Tensor | None
-    top: TopRow | None
-
-
-class Seen(NamedTuple):
-    """What a site showed, and the rows it adds to: `pair_2K` where it is what a block adds to its stream."""
-
-    x: Tensor
-    activations_2K: Tensor
-    top: TopRow | None
-    pair_2K: Tensor | None
-
-
-@dataclass
-class BlockSlot:
-    """The sites of one block, and the stream it was given while it runs."""
-
-    enters: Slot | None  # layer 0, for block 1
-    leaves: Slot
-    pair_2K: Tensor
-    copies: bool
-    entered: Tensor | None = None
-    waiting: list[tuple[Slot, Tensor, int]] = field(default_factory=list)
-    """Seen since it was entered, with the version of each tensor's content."""
+__all__ = ["Recorder"]
 
 
 class Recorder:
@@ -135,7 +103,8 @@ class Recorder:
                 self.tokens.add_(count_tokens((stream,), {}, self.real_BT))
             tapped = self.see(block.enters, stream, None)
         if self.active:
-            block.entered = stream.detach().clone() if block.copies else stream.detach()
+            entered = whole(stream.detach())
+            block.entered = entered.clone() if block.copies else entered
         return tapped
 
     def leave_block(self, block: BlockSlot, stream: Tensor) -> Tensor | None:
@@ -143,7 +112,8 @@ class Recorder:
         entered, block.entered = block.entered, None
         if self.active:
             with torch.no_grad():
-                seen = [*self._kept(block, entered), self._seen(block.leaves, stream.detach(), None)]
+                left = whole(stream.detach())
+                seen = [*self._kept(block, entered), self._seen(block.leaves, left, None)]
                 changed = block.pair_2K if entered is not None and entered.shape == stream.shape else None
                 self._engine(self._fold, seen, entered, changed, self.real_BT)
         return self._listen(block.leaves, stream)
@@ -173,7 +143,7 @@ class Recorder:
         """
         if self.active:
             with torch.no_grad():
-                self._show(slot, x.detach(), block)
+                self._show(slot, whole(x.detach()), block)
         return self._listen(slot, x)
 
     def _show(self, slot: Slot, x: Tensor, block: BlockSlot | None) -> None:
@@ -237,6 +207,7 @@ class Recorder:
 
     def _pool_gradient(self, row_2K: Tensor, grad: Tensor, real_BT: Tensor | None) -> None:
         with torch.no_grad():
+            grad = whole(grad)
             if torch.compiler.is_compiling():
                 self.gradients.add(row_2K, Gradients(grad, real_BT))
                 return
@@ -259,12 +230,20 @@ class Recorder:
         self._heard = WeakTensorKeyDictionary()
         return torch.cat([part.take() for part in (self.activations, self.gradients, self.pairs, self.massive)])
 
-    def combine(self, flat_Wn: Tensor) -> Tensor:
-        """`[n]` out of every rank's `take`. The loss of all is the mean of the ranks', so gradients count 1/W."""
+    @property
+    def size(self) -> int:
+        """How many numbers `take` gives."""
+        return sum(part.size for part in (self.activations, self.gradients, self.pairs, self.massive))
+
+    def combine(self, flat_Wn: Tensor, copies: int = 1) -> Tensor:
+        """`[n]` out of every rank's `take`. The loss of all is the mean of the ranks', so gradients count 1/W.
+
+        copies: ranks that hold the same activations, of which one counts.
+        """
         parts: tuple[Accumulator | MassiveTop, ...] = (self.activations, self.gradients, self.pairs, self.massive)
         rows = torch.split(flat_Wn, [part.size for part in parts], dim=1)
         combined = [part.combine(part_Wn) for part, part_Wn in zip(parts, rows, strict=True)]
-        self.gradients.rescale(combined[1], 1 / flat_Wn.shape[0])
+        self.gradients.rescale(combined[1], copies / flat_Wn.shape[0])
         return torch.cat(combined)
 
     def read(self, flat: Sequence[float]) -> dict[Key, dict[str, float]]:
