@@ -52,6 +52,10 @@ def deliver(store: Path | str, to: str, data: str | None = None) -> Delivery:
     layout = Layout(Path(store).absolute())
     layout.check()
     url = target_url(to)
+    if url is None and layout.database.exists():
+        raise DepthscopeError(
+            f"expected a spool without a database, {layout.root} has one; bring its runs over by export"
+        )
     _claim_target(layout, url or str(Path(to).absolute()))
     if url is None:
         return _to_folder(layout, Layout(Path(to).absolute()))

@@ -1,6 +1,9 @@
 """Deliveries to DuckLake on PostgreSQL: the same rows as in a store of its own, once."""
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -205,3 +208,17 @@ def test_a_new_metric_is_a_new_column(url, data, tmp_path):
     deliver(tmp_path / "s", url)
     frame = open_store(url).layer_stats(columns=['odd "name"'])
     assert frame['odd "name"'].dropna().tolist() == [2.0]
+
+
+def test_the_command_delivers_and_lists(url, data, tmp_path):
+    def depthscope(*arguments):
+        command = [sys.executable, "-m", "depthscope.app", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+    _first(tmp_path / "s")
+    told = depthscope("ingest", tmp_path / "s", "--to", url, "--data", data)
+    assert told.returncode == 0 and told.stderr.startswith("Delivered 2 segments to ducklake:postgres:"), told.stderr
+    listed = depthscope("runs", url, "--json")
+    assert [run["run"] for run in json.loads(listed.stdout)] == ["first"], listed.stderr
+    wrong = depthscope("ingest", tmp_path / "s", "--data", data)
+    assert wrong.returncode == 2 and wrong.stderr.startswith("depthscope: expected --to URL")

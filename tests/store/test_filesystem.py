@@ -80,5 +80,7 @@ def test_several_hosts_share_a_spool_and_one_keeps_the_database_at_home(root, tm
     assert deliver(root, str(home)) == Delivery()
     assert open_store(home).layer_stats().groupby("run").size().to_dict() == {"a": 6, "b": 6}
     assert [path.name for path in (root / "spool").glob("*.parquet")] == ["0-sentinel.parquet"]
+    with pytest.raises(DepthscopeError, match="has one; bring its runs over by export"):
+        deliver(home, str(tmp_path / "third"))
     with pytest.raises(DepthscopeError, match="another folder"):
-        deliver(home, str(home))
+        deliver(root, str(root))
