@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from depthscope.store import DepthscopeError
+from depthscope.store import DepthscopeError, target_url
 
 from .style import THEME
 
@@ -104,7 +104,8 @@ def run_server(store: Path, host: str, port: int) -> None:
     from .guard import Guard
     from .live_chart import LIBRARY, LIBRARY_PATH
 
-    os.environ["DEPTHSCOPE_STORE"] = str(store.absolute())  # for main.py, a script to Streamlit
+    # For main.py, a script to Streamlit; a lake's URL is no path.
+    os.environ["DEPTHSCOPE_STORE"] = target_url(store) or str(store.absolute())
     # Our pages/ holds modules. Until the first st.navigation Streamlit would take it for a folder of scripts, and a
     # link to a page, on a fresh server, would run one of them.
     PagesManager.uses_pages_directory = False
