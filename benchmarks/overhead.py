@@ -15,13 +15,14 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-CELL_TIMEOUT_S = 240
+CELL_TIMEOUT_S = 400
 PACKAGES = ["torch", "depthscope", "wandb", "torch-module-monitor", "trainscope", "torchinstruments"]
 PACKAGES += ["neural-observatory", "transformers"]
 OURS = ("floor", "depthscope, every step", "depthscope, every 10")
@@ -44,10 +45,11 @@ def main() -> None:
 
     begin, cells = time.time(), list[dict[str, Any]]()
     load = os.getloadavg()[0]
-    for (size, mode), parts in SHORT.items():
-        for tool in TOOLS:
-            if (arguments.full or tool.startswith(parts)) and arguments.only in f"{tool} {size} {mode}":
-                cells.append(_cell(tool, size, mode, arguments.seconds))
+    with tempfile.TemporaryDirectory() as compiled_here:  # what an earlier run left half written must not be found
+        for (size, mode), parts in SHORT.items():
+            for tool in TOOLS:
+                if (arguments.full or tool.startswith(parts)) and arguments.only in f"{tool} {size} {mode}":
+                    cells.append(_cell(tool, size, mode, arguments.seconds, compiled_here))
     facts = _facts(load, time.time() - begin)
     text = "\n".join([_heading(facts), *(_table(size, mode, cells) for size, mode in SHORT)])
     print(text)
@@ -66,12 +68,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _cell(tool: str, size: str, mode: str, seconds: float) -> dict[str, Any]:
+def _cell(tool: str, size: str, mode: str, seconds: float, compiled_here: str) -> dict[str, Any]:
     """The measurements of one cell, or what is missing for them."""
     begin = time.time()
     command = [sys.executable, str(HERE / "overhead_cell.py"), tool, size, mode, str(seconds)]
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": compiled_here}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=CELL_TIMEOUT_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CELL_TIMEOUT_S, env=environment)
         lines = done.stdout.strip().splitlines() or [json.dumps({"missing": f"ended with {done.returncode}"})]
         said = json.loads(lines[-1])
     except subprocess.TimeoutExpired:
