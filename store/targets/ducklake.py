@@ -56,9 +56,10 @@ def _refusal(url: str, error: duckdb.Error) -> DepthscopeError:
 
 def has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether the lake has been made ready; DepthscopeError where a newer depthscope did it."""
-    if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'schema_version'").fetchall():
+    try:
+        found = connection.execute("SELECT max(version) FROM schema_version").fetchall()[0][0]
+    except duckdb.CatalogException:
         return False
-    found = connection.execute("SELECT max(version) FROM schema_version").fetchall()[0][0]
     if found is not None and found > SCHEMA_VERSION:
         raise DepthscopeError(f"expected schema {SCHEMA_VERSION} or older, found {found}; upgrade depthscope")
     return found is not None

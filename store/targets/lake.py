@@ -29,7 +29,7 @@ class Lake:
         cursor = lake.cursor()
         cursor.execute(f"USE {ducklake.NAME}")
         cursor.execute("BEGIN")
-        cursor.execute("SELECT 1 FROM duckdb_tables() LIMIT 1").fetchall()  # asks the catalog
+        cursor.execute(f"FROM ducklake_current_snapshot('{ducklake.NAME}')").fetchall()  # asks the catalog
         return cursor
 
 

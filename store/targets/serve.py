@@ -37,7 +37,8 @@ def _check(url: str) -> None:
 def _columns(url: str) -> dict[str, str]:
     """Name and type of the columns of layer_stats."""
     with _cursor(url) as cursor:
-        return load_tail(cursor, f"{ducklake.NAME}.main.", []).layer_stats
+        found = cursor.execute("SELECT column_name, column_type FROM (DESCRIBE layer_stats)").fetchall()
+        return {str(name): str(kind) for name, kind in found}
 
 
 def _query(url: str, sql: str, params: Sequence[Any] | Mapping[str, Any], own: bool) -> "pd.DataFrame":

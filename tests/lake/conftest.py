@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +59,3 @@ def data(tmp_path: Path) -> str:
 def started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writers start no ingest of their own."""
     monkeypatch.setattr("depthscope.store.spool.start_ingest", lambda path: None)
-
-
-def run(*command: object) -> None:
-    subprocess.run([*map(str, command)], check=True, capture_output=True)
