@@ -7,6 +7,8 @@ from depthscope.app.theme import THEMES
 from depthscope.app.view import View
 
 RUNS = ("pre-0", "post-0", "peri-0", "mix-0", "lns-0")
+OF_NO_METRIC = {"loss", "grad_norm", "seed_groups", "sparsity_curve", "sparsity_patterns"}
+"""Figures that do not depend on the metric and the stack."""
 
 
 @pytest.mark.parametrize("x", ["step", "tokens", "wall_time"])
@@ -17,7 +19,7 @@ def test_every_figure_draws(five, name, x):
     assert not record.empty
     for theme in THEMES.values():
         drawn = figure.draw(record, theme)
-        assert {trace.type for trace in drawn.data} <= {"scatter", "heatmap"}
+        assert {trace.type for trace in drawn.data} <= {"scatter", "heatmap", "bar"}
         assert all(axis.title.text for axis in drawn.select_xaxes())
     assert len(figure.table(record)) > 0
     assert figure.alt(record).endswith(".")
@@ -28,7 +30,7 @@ def test_every_figure_draws(five, name, x):
 def test_nothing_to_draw_is_no_error(five, name, view):
     figure = FIGURES[name]
     record = figure.record(five, view)
-    if name in {"loss", "seed_groups"} and view.runs == RUNS:  # losses do not depend on the metric
+    if name in OF_NO_METRIC and view.runs == RUNS:
         return
     assert record.empty
     assert not figure.draw(record, THEMES["light"]).data
