@@ -18,6 +18,8 @@ __all__ = ["NEWEST", "live_toggle", "newest_runs", "sidebar"]
 NEWEST = 8
 """Runs on screen before anyone has chosen: more lines than that cannot be told apart."""
 
+HEADLINE = "headline"
+
 PHASE_HELP = (
     "auto: comparisons of runs use the held-out probe batch where every run has one, because dropout, data order and "
     "schedule confound training batches; one run over time uses its training batches."
@@ -25,9 +27,18 @@ PHASE_HELP = (
 
 
 def newest_runs(runs: pd.DataFrame, pins: Collection[str] = ()) -> tuple[str, ...]:
-    """The runs on screen before anyone has chosen: the pinned and the newest others; `runs` is oldest first."""
-    others = runs.loc[~runs["run"].isin(list(pins)), "run"]
-    return _shown(runs, [*pins, *others.iloc[-NEWEST:]])
+    """The runs on screen before anyone has chosen: the pinned and the newest others; `runs` is oldest first.
+
+    Where runs are tagged `headline`, the others are those: a store that is handed on opens with what it is about.
+    """
+    others = runs[~runs["run"].isin(list(pins))]
+    headline = others[[HEADLINE in _tags(tags) for tags in others["tags"]]]
+    return _shown(runs, [*pins, *(others if headline.empty else headline)["run"].iloc[-NEWEST:]])
+
+
+def _tags(tags: object) -> Iterable[object]:
+    """What a frame holds of a run's tags; NULL is none."""
+    return tags if isinstance(tags, Iterable) else ()
 
 
 def _shown(runs: pd.DataFrame, chosen: Iterable[str]) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from depthscope.store import StoreMissing, export_runs, ingest, open_store, remove_runs, run_table
+from depthscope.store import RunInfo, StoreMissing, export_runs, ingest, open_run, open_store, remove_runs, run_table
 
 from .crew import TRAIN, train_all, usable_cores
 from .evaluations import evaluate_all
-from .recipes import RUNS, Recipe
+from .recipes import RUNS, STANDARD, Recipe
 
 __all__ = ["record"]
 
@@ -33,10 +33,17 @@ def record(recipes: Sequence[Recipe], destination: Path, work: Path, console: Co
     if code == 0:
         evaluate_all(recipes, work, console, usable_cores())
         store, bundle = work / "store", destination / BUNDLE
+        tag_headline([recipe.name for recipe in recipes if recipe.strategy in STANDARD], store)
         ingest(store)
         shutil.rmtree(bundle, ignore_errors=True)
         export_runs(open_store(store), [recipe.name for recipe in recipes], bundle)
     return code
+
+
+def tag_headline(runs: Sequence[str], store: Path) -> None:
+    """The runs that a dashboard of the recorded ones opens with."""
+    for run in runs:
+        open_run(store, RunInfo(run, tags=("headline",)), append=True).close()
 
 
 def train_missing(recipes: Sequence[Recipe], work: Path, console: Console) -> int:

@@ -74,5 +74,12 @@ def test_a_revision_changes_with_the_content_of_the_runs_on_screen_only():
 
 
 def test_the_newest_runs_come_in_the_order_of_the_legends():
-    many = pd.DataFrame({"run": [f"r{n}" for n in range(10)], "strategy": ["post", "pre"] * 5})
+    many = pd.DataFrame({"run": [f"r{n}" for n in range(10)], "strategy": ["post", "pre"] * 5, "tags": None})
     assert newest_runs(many) == ("r3", "r5", "r7", "r9", "r2", "r4", "r6", "r8")
+
+
+def test_a_store_with_headline_runs_opens_with_them():
+    runs = pd.DataFrame({"run": ["r1", "r2", "r3", "r4"], "strategy": "pre"})
+    runs["tags"] = [None, ["headline"], ["headline", "x"], ["x"]]
+    assert newest_runs(runs) == ("r2", "r3")
+    assert newest_runs(runs, pins=["r4"]) == ("r2", "r3", "r4")
