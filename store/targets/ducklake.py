@@ -50,8 +50,8 @@ def _refusal(url: str, error: duckdb.Error) -> DepthscopeError:
     line = re.sub(r"password=\S+", "password=...", said.splitlines()[0])
     if "DATA_PATH" in said or ("does not exist" in said and "database" not in said):
         return DepthscopeError(f"expected a lake at {url}: {line}; make it with --data DIR_OR_BUCKET")
-    reason = next((each for each in said.splitlines() if "FATAL" in each), said.splitlines()[-1])
-    return StoreBusy(f"expected to reach {url}: {reason.strip()[:200]}")
+    told = re.search(r"(?:FATAL:|failed:)\s*((?:(?!FATAL:).)+)$", said, re.MULTILINE)
+    return StoreBusy(f"expected to reach {url}: {(told[1] if told else said.splitlines()[-1]).strip()[:200]}")
 
 
 def has_tables(connection: duckdb.DuckDBPyConnection) -> bool:
