@@ -4,15 +4,31 @@ A collective that one rank misses stops them all, so nothing here depends on wha
 vector of the same length at the same steps, with zero counts where it saw nothing.
 """
 
+import gc
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from depthscope.store import DepthscopeError, Record, RunInfo, RunWriter
 
-__all__ = ["Writer", "every_ranks", "local", "open_once", "rank_zeros", "shard_share", "world"]
+from .inert import Inert
+
+__all__ = [
+    "TensorParallel",
+    "Writer",
+    "every_ranks",
+    "local",
+    "open_once",
+    "rank_zeros",
+    "refuse_stages",
+    "shard_share",
+    "whole",
+    "world",
+]
 
 
 class Silent:
@@ -68,6 +84,50 @@ def rank_zeros(number: int) -> int:
     return said[0]
 
 
+def refuse_stages(model: nn.Module) -> None:
+    """Raises DepthscopeError, on every rank, where ranks hold different layers: pipeline stages."""
+    stages = sys.modules.get("torch.distributed.pipelining.stage")
+    staged = stages is not None and any(
+        issubclass(type(thing), stages._PipelineStageBase) and thing.submod is model for thing in gc.get_objects()
+    )
+    names = [] if staged else [name for name, _ in model.named_parameters()]
+    everyones: list[list[str]] = [names] * world()[1]
+    if world()[1] > 1:
+        dist.all_gather_object(everyones, names)
+    if staged or [] in everyones or any(theirs != everyones[0] for theirs in everyones):
+        raise DepthscopeError(
+            "expected the whole model on every rank, got stages of a pipeline; train with data or tensor parallelism"
+        )
+
+
+class TensorParallel(Inert):
+    """Whether this rank's activations are another rank's too: found where blocks run on sharded weights.
+
+    FSDP's weights are whole while a block runs, so what is still a DTensor then is tensor parallel. Of the ranks that
+    hold the same activations the first one counts; the others join with zeros.
+    """
+
+    def __init__(self) -> None:
+        self._mesh: Any = None
+
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        """A forward pre-hook of a block."""
+        if self._mesh is None and not torch.compiler.is_compiling():
+            found = (getattr(p, "device_mesh", None) for p in module.parameters())
+            self._mesh = next((mesh for mesh in found if mesh is not None), None)
+
+    @property
+    def counts(self) -> bool:
+        """Whether this rank's activations are counted."""
+        return self._mesh is None or not any(self._mesh.get_coordinate() or [])
+
+    @property
+    def copies(self) -> int:
+        """How many ranks hold the same activations."""
+        size: int = 1 if self._mesh is None else self._mesh.size()
+        return size
+
+
 def every_ranks(flat: Tensor) -> Tensor:
     """`[W, n]` of every rank's `[n]`: the one collective of a sampled step."""
     ranks = world()[1]
@@ -78,13 +138,27 @@ def every_ranks(flat: Tensor) -> Tensor:
     return gathered.view(ranks, -1)
 
 
+def whole(x: Tensor) -> Tensor:
+    """An activation as one process would have it; under sequence parallelism that takes a collective."""
+    full: Tensor = x.full_tensor() if hasattr(x, "full_tensor") else x
+    return full
+
+
 def local(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """This rank's parts of sharded tensors (FSDP2, tensor parallel); plain tensors as they are."""
+    """This rank's parts of sharded tensors (FSDP2, tensor parallel); plain tensors as they are.
+
+    A gradient that is still to be summed over ranks (a norm's, under sequence parallelism) is summed first.
+    """
     return [_to_local(t) for t in tensors]
 
 
 def _to_local(tensor: Any) -> Tensor:
-    part: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    placements = getattr(tensor, "placements", ())
+    if any(placement.is_partial() for placement in placements):
+        from torch.distributed.tensor import Replicate  # a slow import, of what is loaded already here
+
+        tensor = tensor.redistribute(placements=[Replicate() if p.is_partial() else p for p in placements])
+    part: Tensor = tensor.to_local() if placements else tensor
     return part
 
 

@@ -26,6 +26,14 @@ class Failures:
         except Exception:
             return
 
+    def reported(self, part: str, function: Callable[..., Any], *args: Any) -> Any:
+        """As `safely`, for what must go on: a failure is reported once, and the next call is made all the same."""
+        try:
+            return function(*args)
+        except Exception as error:
+            self.add(part, error)
+            return None
+
     def safely(self, part: str, function: Callable[..., Any], *args: Any) -> Any:
         """`function(*args)`, or None when it raises or when `part` failed before."""
         if part in self._failed:

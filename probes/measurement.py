@@ -13,7 +13,7 @@ from depthscope.store import LayerStats, Massive
 from .batch import Mask, as_arguments, call
 from .batch_norms import BatchNorms
 from .clipping import Clip
-from .distributed import every_ranks
+from .distributed import TensorParallel, every_ranks, world
 from .gradients import ParameterReader
 from .hooks import attach
 from .recorder import Recorder
@@ -31,6 +31,7 @@ class Collected:
     grad_norm: float | None
     waiting: list[float]
     saw_nothing: bool = False  # a sampled step on which no site was passed
+    tokens: Sequence[float] = ()  # of all ranks, step by step
 
 
 class Measurement:
@@ -48,7 +49,11 @@ class Measurement:
         self._moved: Tensor | None = None
         self._probed: Tensor | None = None
         self.norms = BatchNorms(model, sites, self._device, lambda: self.recorder.active, failed)
+        self._parallel = TensorParallel()
         self._handles: list[RemovableHandle] = [*attach(model, sites, self.recorder, mask, failed), *self.norms.handles]
+        if world()[1] > 1:
+            blocks = [model.get_submodule(block.name) for block in sites.blocks[:1]]
+            self._handles += [block.register_forward_pre_hook(self._parallel) for block in blocks]
 
     def close(self) -> None:
         for handle in self._handles:
@@ -97,8 +102,11 @@ class Measurement:
 
     def finish(self) -> None:
         """A sampled step closes: take its sums, on every rank, whatever failed on this one."""
-        if self._trained is None:
-            self._trained = self._take()
+        try:
+            self._trained = self._take() if self._trained is None else self._trained
+        except Exception as error:
+            self._failed("activations", error)
+            self._trained = torch.zeros(self.recorder.size, dtype=self._dtype, device=self._device)
         try:
             self._moved = self._reader.take()
         except Exception as error:
@@ -129,12 +137,18 @@ class Measurement:
         self._reader.reset()
         self._trained = self._moved = self._probed = self.loss_scale = None
 
-    def collect(self, step: int, waiting: Sequence[Tensor]) -> Collected:
+    @property
+    def data_ranks(self) -> int:
+        """How many ranks have data of their own."""
+        return world()[1] // self._parallel.copies
+
+    def collect(self, step: int, waiting: Sequence[Tensor], tokens: Sequence[Sequence[float | Tensor]]) -> Collected:
         """The records of a step, its total gradient norm and the values of `waiting`, with a single copy to the host.
 
-        A sampled step joins the one collective; the held-out batch is the same on every rank, so one rank's is enough.
+        A sampled step joins the one collective, with this rank's `tokens` of some steps; the held-out batch is the same
+        on every rank, so one rank's is enough.
         """
-        trained = self._gathered()
+        trained = self._gathered(tokens)
         probed = [] if self._probed is None else [self._probed]
         scalars = [torch.stack([t.to(self._device, self._dtype) for t in waiting])] if waiting else []
         parts = [*trained, *probed, *scalars]
@@ -152,17 +166,29 @@ class Measurement:
             records += _rows(self.recorder.read(activations), step, "probe")
             records += self.recorder.read_massive(activations, step, "probe")
         saw_nothing = bool(trained) and not any(split[0])
+        everyones = split[2] if trained else []
         norm = self._reader.total_norm(split[1]) if trained else None
         self._trained = self._moved = self._probed = None
-        return Collected(records, norm, split[-1] if waiting else [], saw_nothing)
+        return Collected(records, norm, split[-1] if waiting else [], saw_nothing, everyones)
 
-    def _gathered(self) -> list[Tensor]:
-        """The sums of activations and of parameters, over all ranks."""
+    def _gathered(self, tokens: Sequence[Sequence[float | Tensor]]) -> list[Tensor]:
+        """The sums of activations and of parameters, and tokens, over all ranks."""
         if self._trained is None or self._moved is None:
             return []
-        both_Wn = every_ranks(torch.cat([self._trained, self._moved]))
-        activations_Wn, moved_Wn = torch.split(both_Wn, [self._trained.numel(), self._moved.numel()], dim=1)
-        return [self.recorder.combine(activations_Wn), moved_Wn.sum(0)]
+        mine = [self._trained, self._counted(tokens)]
+        if not self._parallel.counts:
+            mine = [torch.zeros_like(part) for part in mine]
+        parts = [mine[0], self._moved, mine[1]]
+        activations_Wn, moved_Wn, tokens_Wn = torch.split(every_ranks(torch.cat(parts)), [*map(len, parts)], dim=1)
+        return [self.recorder.combine(activations_Wn, self._parallel.copies), moved_Wn.sum(0), tokens_Wn.sum(0)]
+
+    def _counted(self, tokens: Sequence[Sequence[float | Tensor]]) -> Tensor:
+        """One number for each list; filled in on the device, where a copy from the host would make it wait."""
+        sums = [torch.full((), 0.0, dtype=self._dtype, device=self._device) for _ in tokens]
+        for total, counts in zip(sums, tokens, strict=True):
+            for count in counts:
+                total += count
+        return torch.stack(sums) if sums else torch.zeros(0, dtype=self._dtype, device=self._device)
 
 
 def _split(host: list[float], parts: Sequence[Tensor]) -> Iterator[list[float]]:

@@ -158,21 +158,21 @@ class Probe:
         """Run something of ours that may run the model itself, whose hooks then are not the loop's."""
         self._busy = True
         try:
-            self._failures.safely("the training forward", function, *args)
+            self._failures.reported("the training forward", function, *args)
         finally:
             self._busy = False
 
     def _before_step(self, optimizer: Optimizer) -> None:
-        self._failures.safely("before the update", self._session.before_update, optimizer)
+        self._failures.reported("before the update", self._session.before_update, optimizer)
 
     def _after_step(self, optimizer: Optimizer) -> None:
-        self._failures.safely("after the update", self._session.after_update, optimizer)
+        self._failures.reported("after the update", self._session.after_update, optimizer)
 
     def _clipped(self, clip: Clip) -> None:
         self._session.clipped(clip)
 
     def _scaled(self, optimizer: Optimizer, scale: Tensor, over: bool) -> None:
-        self._failures.safely("loss scaling", self._session.scaled, optimizer, scale, over)
+        self._failures.reported("loss scaling", self._session.scaled, optimizer, scale, over)
 
     def _report(self, text: str) -> None:
         self._writer.write(Event(self._session.step, "warning", text))

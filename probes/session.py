@@ -70,6 +70,7 @@ class Session:
         self._clips: list[Clip] = []
         self._owned: dict[int, bool] = {}
         self._stepped: set[int] = set()
+        self._told: int | None = None  # the last step whose tokens every rank's were gathered of
         self._seen = False  # this step's forward was seen to start
         self._updated = False  # and its update happened
         self._logs_first: bool | None = None  # the loop logs before it updates
@@ -102,10 +103,7 @@ class Session:
             self._open(args, kwargs)
         assert self.measurement is not None
         self.measurement.recorder.unseen = False
-        # Every rank is taken to see as many tokens as this one; to know would be a collective a step.
-        self.log.note(
-            self.step, "tokens", count_tokens(args, kwargs, self.measurement.begin(args, kwargs)) * world()[1]
-        )
+        self.log.note(self.step, "tokens", count_tokens(args, kwargs, self.measurement.begin(args, kwargs)))
 
     def _open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.measurement is None or self.sites.how == "structure":
@@ -204,18 +202,20 @@ class Session:
         """The step is complete: its rows leave when it was sampled, else with the next that is."""
         if self.measurement is None or not self._updated:
             return
-        self._failures.safely("clipping", self._note_clip)
-        if self._sampling:
-            self.measurement.finish()
-            looked = self._failures.safely("masks", self._masks.look, self.sites) or {}
-            for name, value in {**looked, **self.measurement.norms.take()}.items():
-                self.log.note(self.step, name, value)
-        self.log.close(self.step, time.time(), sampled=self._sampling)
-        if self._sampling or last or self.measurement.has_probe_rows:
-            self._write()
-        self.step += 1
-        self._seen, self._updated, self._clips, self._stepped = False, False, [], set()
-        self._sampling = bool(self._failures.safely("every", self._plan.sampled, self.step))
+        try:
+            self._failures.safely("clipping", self._note_clip)
+            if self._sampling:
+                self.measurement.finish()
+                looked = self._failures.safely("masks", self._masks.look, self.sites) or {}
+                for name, value in {**looked, **self.measurement.norms.take()}.items():
+                    self.log.note(self.step, name, value)
+            self.log.close(self.step, time.time(), sampled=self._sampling)
+            if self._sampling or last or self.measurement.has_probe_rows:
+                self._write(last=last)
+        finally:  # ranks count steps alike, whatever fails on one of them
+            self.step += 1
+            self._seen, self._updated, self._clips, self._stepped = False, False, [], set()
+            self._sampling = bool(self._failures.safely("every", self._plan.sampled, self.step))
 
     def finish(self) -> None:
         """The run ends: an update that happened is a step, a forward without one is not."""
@@ -225,16 +225,26 @@ class Session:
         if self.measurement is None:
             return
         self.measurement.discard()
-        self._write()
+        self._write(last=True)
         self.measurement.close()
 
-    def _write(self) -> None:
+    def _write(self, *, last: bool) -> None:
+        """Fetch what was measured and write it. With several ranks the rows of steps wait for a sampled one, which
+        gathers everybody's tokens; what comes after the last sampled step is taken to be alike on all ranks."""
         assert self.measurement is not None
-        step, waiting = self.step, self.log.waiting()
-        collected = self.measurement.collect(step, waiting)
+        step = self.step
+        told = self._sampling or last or world()[1] == 1
+        waiting = self.log.waiting() if told else []
+        since = [] if world()[1] == 1 else range(step if self._told is None else self._told + 1, step + 1)
+        try:
+            collected = self.measurement.collect(step, waiting, [self.log.tokens_of(s) for s in since])
+        finally:
+            self._told = step if self._sampling else self._told
         if collected.grad_norm is not None:
             self.log.note(step, "grad_norm", collected.grad_norm)
-        logged = self._masks.told(self.log.records(collected.waiting))
+        tokens = dict(zip(since, collected.tokens, strict=False))
+        rows = self.log.records(collected.waiting, tokens, self.measurement.data_ranks) if told else iter(())
+        logged = self._masks.told(rows)
         self._writer.write(*collected.records, *self.measurement.norms.told(logged))
         if collected.saw_nothing and (self.sites.taps or any(block.leaves for block in self.sites.blocks)):
             self._failures.add("measuring", NothingSeen(step))

@@ -1,6 +1,6 @@
 """What is known of every step (loss, rate, tokens), kept until the next host copy: no step waits for the device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any
@@ -60,15 +60,27 @@ class StepLog:
         """The tensors whose values `records` needs, in order."""
         return [v.value for v in self._values if isinstance(v.value, Tensor)]
 
-    def records(self, host: Sequence[float]) -> Iterator[Step | Scalar]:
-        """The rows of all closed steps; `host` holds the values of `waiting`."""
+    def tokens_of(self, step: int) -> list[float | Tensor]:
+        """What was counted on this rank in a step."""
+        return [v.value for v in self._values if v.step == step and v.name == "tokens"]
+
+    def records(
+        self, host: Sequence[float], everyones: Mapping[int, float] | None = None, ranks: int = 1
+    ) -> Iterator[Step | Scalar]:
+        """The rows of all closed steps; `host` holds the values of `waiting`.
+
+        everyones: tokens of all ranks, by step; where they are not known, as many on each of `ranks` as on this one.
+        """
+        known = everyones or {}
         numbers = iter(host)
         by_step: dict[int, dict[str, list[float]]] = {}
         for v in self._values:
             number = next(numbers) if isinstance(v.value, Tensor) else v.value
             by_step.setdefault(v.step, {}).setdefault(v.name, []).append(number)
         for step, wall_time, sampled in self._closed:
-            yield from self._rows(step, wall_time, sampled, by_step.pop(step, {}))
+            values = by_step.pop(step, {})
+            values["tokens"] = [known.get(step, ranks * sum(values.pop("tokens", [0])))]
+            yield from self._rows(step, wall_time, sampled, values)
         self._closed = []
         self._values = [
             _Value(step, name, n) for step, named in by_step.items() for name, ns in named.items() for n in ns
@@ -77,7 +89,7 @@ class StepLog:
     def _rows(
         self, step: int, wall_time: float, sampled: bool, values: dict[str, list[float]]
     ) -> Iterator[Step | Scalar]:
-        self._tokens += int(sum(values.pop("tokens", [0])))
+        self._tokens += int(sum(values.pop("tokens")))
         losses, skipped = values.pop("loss", []), any(values.pop("skipped", []))
         known: dict[str, Any] = {name: numbers[-1] for name, numbers in values.items() if name in _COLUMNS}
         loss = sum(losses) / len(losses) if losses else None

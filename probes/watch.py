@@ -15,7 +15,7 @@ from depthscope.store import DepthscopeError, RunInfo, open_run
 
 from .batch import Mask, as_arguments, default_mask
 from .compiled import forget_graphs
-from .distributed import open_once, world
+from .distributed import open_once, refuse_stages, world
 from .held_out import held_out_plan
 from .interventions import check_whole
 from .probe import Probe, is_watched
@@ -78,6 +78,7 @@ def watch(
     held_out = held_out_plan(holdout, evaluate_every, evaluate_only, seed)
     if evaluate_every is not None:
         check_whole(model)
+    refuse_stages(model)
     found = find_sites(model, sites)
     info = RunInfo(run or _generated_name(model, strategy), strategy, group, seed=seed, config=config, tags=tuple(tags))
     past = past_of(store, info.run) if resume else None

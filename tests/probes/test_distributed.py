@@ -1,11 +1,11 @@
-"""Two gloo processes give the numbers of one: DDP and FSDP2, with one writer and no rank waiting for another."""
+"""Two gloo processes give the numbers of one: data, sharded, tensor and sequence parallel; one writes, none waits."""
 
 import pandas as pd
 import pytest
 from ranks import model_of, run_ranks, train
 
 from depthscope.probes import watch
-from depthscope.store import open_store
+from depthscope.store import DepthscopeError, open_store
 
 SAMPLED = ("variance_median", "median_abs")  # medians of each rank's tokens, weighted
 WHOLE = ("block", "embed", "final_norm", "head", "other")
@@ -14,7 +14,7 @@ WHOLE = ("block", "embed", "final_norm", "head", "other")
 @pytest.fixture(scope="module")
 def store_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("ranks") / "store"
-    for kind in ("alone", "frozen-alone"):
+    for kind in ("alone", "frozen-alone", "tensor-alone", "sequence-alone"):
         train_alone(kind, path)
     return path
 
@@ -35,10 +35,10 @@ def rows(path, run):
     return frame.sort_values(["step", "site", "layer"]).reset_index(drop=True)
 
 
-@pytest.mark.parametrize("kind", ["ddp", "ddp-inner", "fsdp", "fsdp-after", "frozen"])
+@pytest.mark.parametrize("kind", ["ddp", "ddp-inner", "fsdp", "fsdp-after", "frozen", "tensor", "sequence"])
 def test_two_ranks_equal_one_process(store_path, kind):
     run_ranks(kind, 2, store_path)
-    alone = "frozen-alone" if kind == "frozen" else "alone"
+    alone = f"{kind}-alone" if kind in ("frozen", "tensor", "sequence") else "alone"
     pd.testing.assert_frame_equal(rows(store_path, kind), rows(store_path, alone), rtol=2e-5, atol=1e-7)
     store = open_store(store_path)
     steps = [store.steps(runs=[run]).sort_values("step") for run in (kind, alone)]
@@ -56,3 +56,41 @@ def test_two_ranks_equal_one_process(store_path, kind):
 def test_a_refusal_reaches_every_rank(store_path):
     watch(model_of("taken"), store=store_path, run="taken").close()
     run_ranks("taken", 2, store_path)
+
+
+def test_tokens_are_those_of_all_ranks_at_every_step(store_path):
+    run_ranks("uneven", 2, store_path)  # 3 x 12 on one, 1 x 7 on the other
+    steps = open_store(store_path).steps(runs=["uneven"]).sort_values("step")
+    assert steps.tokens.tolist() == [43 * (step + 1) for step in range(5)]
+
+
+def test_a_rank_whose_probe_failed_holds_up_nobody(store_path):
+    run_ranks("broken", 2, store_path)
+    store = open_store(store_path)
+    assert store.runs().set_index("run").status["broken"] == "finished"
+    stats = store.layer_stats(runs=["broken"], site="resid_post", columns=["variance"])
+    assert sorted(set(stats.step)) == [0, 1, 2, 4]
+    whole = store.layer_stats(runs=["alone"], site="resid_post", columns=["variance"])
+    first = [f[f.step == 0].query("phase == 'train'").sort_values("layer").variance.tolist() for f in (stats, whole)]
+    assert first[0] == pytest.approx(first[1], rel=1e-5)
+
+
+def test_a_rank_that_skips_a_layer_holds_up_nobody(store_path):
+    run_ranks("skips", 2, store_path)
+    stats = open_store(store_path).layer_stats(runs=["skips"], site="resid_post", phase="train", columns=["variance"])
+    assert stats.groupby("step").layer.apply(sorted).tolist() == [[0, 1, 2, 3]] * 4
+
+
+def test_stages_of_a_pipeline_are_refused_on_every_rank(store_path):
+    run_ranks("stages", 2, store_path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_stage_that_torch_made_is_refused(store_path):
+    from torch.distributed.pipelining import stage as stages
+
+    model = model_of("stage")
+    made = stages._PipelineStageBase.__new__(stages._PipelineStageBase)
+    made.submod = model
+    with pytest.raises(DepthscopeError, match="stages of a pipeline"):
+        watch(model, store=store_path)
