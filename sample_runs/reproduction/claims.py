@@ -149,7 +149,7 @@ def fluctuates(strategy: str) -> Callable[[Runs], Evidence]:
             f"largest distance of batch variances from running ones over the layers: {worst.max():.3g} at step "
             f"{worst.idxmax()}, {worst.iloc[-1]:.3g} at the end"
         )
-        return Evidence(text, Verdict.SHOWN if worst.max() > 10 * worst.iloc[-1] else Verdict.NOT_SHOWN)
+        return Evidence(text, larger(float(worst.max()), float(worst.iloc[-1])))
 
     return look
 

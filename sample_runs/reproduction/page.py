@@ -21,7 +21,8 @@ How to read it:
 - One run for each strategy, one learning rate for all. That is enough to see how numbers lie over depth; it is not
   enough to rank losses, so a loss only counts as lower from {noise} nats on.
 - Of two numbers that should differ the larger must be larger by a tenth; of two measured deltas the difference must
-  exceed twice its standard error. These rules are the same for all claims.
+  exceed twice its standard error; of a line and an exponential the one with the larger R² describes a curve. These
+  rules are the same for all claims.
 - "Opposite" and "not shown" are about this size. The papers work with 70 million to 7 billion parameters and
   thousands of times the data; nothing here refutes them.
 
