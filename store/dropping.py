@@ -51,7 +51,8 @@ def dropping_points(points: "pd.DataFrame") -> "pd.DataFrame":
     Columns run, step, pattern, scope, ranking, weights, definition, sparsity, loss (dense, nats a token), reached.
     definition: `oneshot_ce_1pct` is the last grid point whose loss is within 1 % of the dense loss, `oneshot_ce_0.01`,
     `_0.05` and `_0.1` those within so many nats, `oneshot_ce_knee` the knee. Where the loss never leaves the band
-    `reached` is False and sparsity the last one measured: it is at least that. A curve without a knee has no such row.
+    `reached` is False and sparsity the last one measured: it is at least that.
+    A curve that stays within 1 %, or has no knee, has no row for it.
     """
     import pandas as pd
 
@@ -75,5 +76,5 @@ def _of_curve(sparsities: list[float], losses: list[float]) -> dict[str, dict[st
         name: {"sparsity": sparsities[-1] if drop is None else drop, "loss": dense, "reached": drop is not None}
         for name, drop in drops.items()
     }
-    bend = knee(sparsities, losses)
+    bend = None if drops["1pct"] is None else knee(sparsities, losses)  # a flat curve bends where its noise does
     return found if bend is None else found | {"knee": {"sparsity": bend, "loss": dense, "reached": True}}
