@@ -126,20 +126,6 @@ MODES = (
     ),
     _mode("DDP, the wrapper or the inner model watched", numbers=RANKS),
     _mode("FSDP2 `fully_shard`, before or after `watch`", numbers=RANKS),
-    _mode("tensor parallel", numbers=RANKS),
-    _mode("sequence parallel", numbers=RANKS),
-    _mode(
-        "ranks with different numbers of tokens",
-        numbers=("tokens exact", "test_distributed.py", "test_tokens_are_those_of_all_ranks_at_every_step"),
-    ),
-    _mode(
-        "a rank that skips a layer, or whose probe fails",
-        cost=("nobody waits for it", "test_distributed.py", "test_a_rank_whose_probe_failed_holds_up_nobody"),
-    ),
-    _mode(
-        "pipeline parallel",
-        cost=("refused in one line", "test_distributed.py", "test_stages_of_a_pipeline_are_refused_on_every_rank"),
-    ),
     _mode(
         "several optimizers, evaluation between steps",
         numbers=("exact", "test_steps.py", "test_two_optimizers_make_one_step"),
