@@ -21,16 +21,21 @@ def why_not_last(trace: Trace, layers: Sequence[tuple[Call, BlockFlow]]) -> str 
     """Why the last axis of these blocks' stream is not known to hold its features; None where it does.
 
     Norms have the first say, because they work on features; then what is linear. With nothing to go by, three axes are
-    taken for [B, T, D] as everywhere, and four are not taken for anything.
+    taken for [B, T, D] as everywhere, and four are not taken for anything. On three axes a norm of somebody's own is
+    not believed alone: as many tokens as it has weights are no channels.
     """
     touching = [call for call, flow in layers for call in _touching(trace, call, flow)]
-    for kind in (True, False):
-        votes = {_axis(call) for call in touching if is_norm_module(call.module) is kind} - {None}
+    norms = [call for call in touching if is_norm_module(call.module)]
+    sure = [call for call in norms if type(call.module) is nn.LayerNorm or isinstance(call.module, _CHANNEL_NORMS)]
+    linear = [call for call in touching if call not in norms]
+    wide = any(len(call.shapes[1]) > 3 for call, _ in layers)
+    for calls in (norms if wide else sure, linear):
+        votes = {_axis(call) for call in calls} - {None}
         if votes == {-1}:
             return None
         if votes:
             return "its features do not lie on the last axis (channels first)"
-    if any(len(call.shapes[1]) > 3 for call, _ in layers):
+    if wide:
         return "it has four axes, and no module tells which one holds the features"
     return None
 
