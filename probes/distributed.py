@@ -21,6 +21,7 @@ __all__ = [
     "TensorParallel",
     "Writer",
     "every_ranks",
+    "gradient_of",
     "local",
     "open_once",
     "rank_zeros",
@@ -134,7 +135,9 @@ def every_ranks(flat: Tensor) -> Tensor:
     if ranks == 1:
         return flat.unsqueeze(0)
     gathered = flat.new_empty(ranks * flat.numel())
-    dist.all_gather_into_tensor(gathered, flat.contiguous())
+    # Newer versions of torch have another name for it, and warn of the old one.
+    gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    gather(gathered, flat.contiguous())
     return gathered.view(ranks, -1)
 
 
@@ -145,21 +148,24 @@ def whole(x: Tensor) -> Tensor:
 
 
 def local(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """This rank's parts of sharded tensors (FSDP2, tensor parallel); plain tensors as they are.
-
-    A gradient that is still to be summed over ranks (a norm's, under sequence parallelism) is summed first.
-    """
+    """This rank's parts of sharded tensors (FSDP2, tensor parallel); plain tensors as they are."""
     return [_to_local(t) for t in tensors]
 
 
 def _to_local(tensor: Any) -> Tensor:
-    placements = getattr(tensor, "placements", ())
-    if any(placement.is_partial() for placement in placements):
-        from torch.distributed.tensor import Replicate  # a slow import, of what is loaded already here
-
-        tensor = tensor.redistribute(placements=[Replicate() if p.is_partial() else p for p in placements])
-    part: Tensor = tensor.to_local() if placements else tensor
+    part: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return part
+
+
+def gradient_of(parameter: Any) -> Any:
+    """Its gradient, laid over the ranks as the parameter is.
+
+    Under sequence parallelism a norm's gradient is still to be summed over ranks, and an embedding's is whole on each.
+    """
+    grad = parameter.grad
+    if grad is None or getattr(grad, "placements", None) == getattr(parameter, "placements", None):
+        return grad
+    return grad.redistribute(placements=parameter.placements)
 
 
 def shard_share(parameter: Any) -> float:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .clipping import Clip
-from .distributed import local, shard_share
+from .distributed import gradient_of, local, shard_share
 from .metrics import METRICS, Of, ParameterGroup
 from .sites import Key
 
@@ -70,7 +70,7 @@ class ParameterReader:
         mine = self._mine(parameters)
         self._read.update(mine)
         with_grad = [i for i in mine if self._parameters[i].grad is not None]
-        self._fill(_GRAD, with_grad, [self._parameters[i].grad for i in with_grad])
+        self._fill(_GRAD, with_grad, [gradient_of(self._parameters[i]) for i in with_grad])
         self._norms[_HAS_GRAD].update(dict.fromkeys(with_grad, self._one))
         for clip in clips:
             self._undo(clip, [i for i in with_grad if id(self._parameters[i]) in clip.parameters])

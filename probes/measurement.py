@@ -14,6 +14,7 @@ from .batch import Mask, as_arguments, call
 from .batch_norms import BatchNorms
 from .clipping import Clip
 from .distributed import TensorParallel, every_ranks, world
+from .find_model import unwrapped
 from .gradients import ParameterReader
 from .hooks import attach
 from .recorder import Recorder
@@ -86,7 +87,7 @@ class Measurement:
         with untouched(self._model):
             self.recorder.begin(self._real(*as_arguments(batch)), probing=True)
             try:
-                call(self._model, batch)
+                call(unwrapped(self._model), batch)  # DistributedDataParallel's forward has collectives of its own
             finally:
                 self.recorder.end()
                 flat = self.recorder.take()

@@ -47,7 +47,9 @@ def test_two_ranks_equal_one_process(store_path, kind):
     steps = [s[s.sampled] for s in steps]
     assert steps[0].grad_norm.tolist() == pytest.approx(steps[1].grad_norm.tolist(), rel=1e-5)
     top = [store.massive(runs=[run], phase="train").query("layer > 0 and rank == 1") for run in (kind, alone)]
-    top = [t.sort_values(["step", "layer"])[["value", "sequence", "token", "channel"]].to_numpy() for t in top]
+    # The model split along its tokens has no attention: equal tokens are equally large, and either place is right.
+    where = ["value", "channel"] if kind == "sequence" else ["value", "sequence", "token", "channel"]
+    top = [t.sort_values(["step", "layer"])[where].to_numpy() for t in top]
     assert top[0] == pytest.approx(top[1], rel=1e-5)
     assert store.runs().set_index("run").world_size[kind] == 2
     assert store.events(runs=[kind]).empty
@@ -90,7 +92,9 @@ def test_a_stage_that_torch_made_is_refused(store_path):
     from torch.distributed.pipelining import stage as stages
 
     model = model_of("stage")
-    made = stages._PipelineStageBase.__new__(stages._PipelineStageBase)
+    kind = stages._PipelineStageBase
+    concrete = type("Stage", (kind,), dict.fromkeys(kind.__abstractmethods__))
+    made = concrete.__new__(concrete)
     made.submod = model
     with pytest.raises(DepthscopeError, match="stages of a pipeline"):
         watch(model, store=store_path)
