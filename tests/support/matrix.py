@@ -126,6 +126,15 @@ MODES = (
     ),
     _mode("DDP, the wrapper or the inner model watched", numbers=RANKS),
     _mode("FSDP2 `fully_shard`, before or after `watch`", numbers=RANKS),
+    _mode("tensor and sequence parallel (DTensor)", numbers=RANKS),
+    _mode(
+        "a rank whose probe fails, or that skips a layer",
+        cost=("nobody waits for it", "test_distributed.py", "test_a_rank_whose_probe_failed_holds_up_nobody"),
+    ),
+    _mode(
+        "stages of a pipeline",
+        numbers=("refused", "test_distributed.py", "test_stages_of_a_pipeline_are_refused_on_every_rank"),
+    ),
     _mode(
         "several optimizers, evaluation between steps",
         numbers=("exact", "test_steps.py", "test_two_optimizers_make_one_step"),
