@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 from loops import batches, loss_of
 
 from depthscope.app.cli import app
@@ -44,7 +45,7 @@ def test_the_examples_run_one_after_the_other(tmp_path, monkeypatch):
 
 def test_every_command_it_names_exists():
     named = set(re.findall(r"`depthscope ([a-z]+)", README))
-    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known = set(typer.main.get_command(app).commands)
     assert named and named <= known
 
 
