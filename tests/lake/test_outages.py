@@ -111,7 +111,7 @@ def test_nothing_is_lost_or_doubled_when_postgres_and_the_deliveries_are_killed(
         writer.stdin.write("go\n")
         writer.stdin.flush()
     outages = 0
-    while any(writer.poll() is None for writer in writers):
+    while deliveries.kills < 3 or any(writer.poll() is None for writer in writers):
         time.sleep(chance.uniform(1.0, 3.0))
         victim = chance.choice(stores)
         deliveries.kill(victim)
@@ -136,7 +136,6 @@ def test_nothing_is_lost_or_doubled_when_postgres_and_the_deliveries_are_killed(
     assert set(found) == expected and set(found.values()) == {1}
     assert lake.steps().groupby("run").size().tolist() == [STEPS] * WRITERS
     assert reader.wrong == [] and reader.answers > 0, reader.refusals
-    assert deliveries.kills >= 3
     print(
         f"{len(expected)} rows of {WRITERS} runs, {deliveries.kills} deliveries and {max(outages, 1)} servers killed, "
         f"{reader.answers} answers and {len(reader.refusals)} refusals of the reader: 0 lost, 0 doubled"
