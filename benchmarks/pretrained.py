@@ -23,27 +23,33 @@ from depthscope.probes import evaluate_checkpoints
 from depthscope.store import dropping_points, open_store
 
 TOKEN = re.compile(r"\[[^]]+\]|Br|Cl|>>|%\d\d|.")
-ACIDS = ("c1ccccc1", "c1ccc(OC)cc1", "c1cccnc1", "C1CCCCC1")
-AMINES = ("Cc1ccccc1", "C1CCCCC1", "c1ccc(Cl)cc1", "CCCC")
-BROMIDES = ("c1ccc(F)cc1", "c1cccnc1")
-BORONIC = ("c2ccccc2", "c2ccc(C)cc2", "c2ccc(F)cc2", "c2ccsc2")
+ACIDS = ("c1ccccc1", "c1ccc(F)cc1", "c1cccnc1", "C1CCCCC1")
+AMINES = ("Cc1ccccc1", "CCc1ccccc1", "C1CCCCC1", "c1ccc(Cl)cc1")
+COUPLING = ["CCN=C=NCCCN(C)C", "CN(C)C=O"]
+ARYLS = ("F", "Cl", "CO", "N#C")
+BORONIC = ("c1ccccc1", "c1ccsc1")
+SUZUKI = ["COCCOC", "O", "O=C([O-])[O-]", "[Na+]", "[Na+]"]
 RUN = "rxnfp bert_pretrained"
 
 
 def amides() -> list[str]:
-    """Reactants and reagents >> product, of couplings of an acid and an amine."""
+    """Couplings of an acid and an amine, written as in the model's training data: canonical, reactants sorted."""
     return [
-        f"CCN=C=NCCCN(C)C.CN(C)C=O.N{amine}.O=C(O){acid}>>O=C(N{amine}){acid}"
+        f"{_sorted(f'O=C(O){acid}', f'N{amine}', *COUPLING)}>>O=C(N{amine}){acid}"
         for acid, amine in itertools.product(ACIDS, AMINES)
     ]
 
 
 def suzukis() -> list[str]:
-    """The same of couplings of a bromide and a boronic acid."""
+    """Couplings of an aryl bromide and a boronic acid."""
     return [
-        f"Br{bromide}.COCCOC.O.O=C([O-])[O-].OB(O){aryl}.[K+].[K+]>>c1(-{aryl}){bromide[2:]}"
-        for bromide, aryl in itertools.product(BROMIDES, BORONIC)
+        f"{_sorted(f'{aryl}c1ccc(Br)cc1', f'OB(O){ring}', *SUZUKI)}>>{aryl}c1ccc(-{ring.replace('1', '2')})cc1"
+        for aryl, ring in itertools.product(ARYLS, BORONIC)
     ]
+
+
+def _sorted(*molecules: str) -> str:
+    return ".".join(sorted(molecules))
 
 
 def masked_batch(reactions: list[str], vocabulary: dict[str, int]) -> dict[str, Tensor]:
@@ -108,6 +114,7 @@ def report(path: Path) -> None:
     print(store.scalars(runs=RUN, name="holdout_loss").to_string(index=False))
     print(skips[["layer", "delta", "delta_se"]].to_string(index=False))
     curves = store.sparsity(runs=RUN)
+    curves = curves[(curves["step"] == 1) | (curves["weights"] == "init")]
     chosen = ["step", "weights", "pattern", "scope", "ranking", "sparsity", "loss", "loss_se"]
     print(curves[chosen].to_string(index=False))
     print(
