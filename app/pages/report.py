@@ -100,7 +100,7 @@ def _take_away(scene: Scene, wishes: Wishes) -> None:
         icon=":material/inventory_2:",
         width="stretch",
     )
-    st.caption(f"Parquet is what `depthscope import` reads. {PICTURES}")
+    st.caption(f"Parquet is what **depthscope import** reads. {PICTURES}")
 
 
 REPORT = Page("report", "Report", ":material/description:", report)
