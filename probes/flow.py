@@ -4,7 +4,10 @@ h ──┬─ [pre norm] ─ attention ─ [out norm] ─ + ─ [post norm] ─
     └────────────── [carry scale] ──────────┘                └────────────── [carry scale] ─────┘
 """
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
@@ -62,9 +65,20 @@ def is_norm(call: Call) -> bool:
 
 
 def is_norm_module(module: nn.Module) -> bool:
-    """Whether a module is named a norm and has no weights but vectors: what follows a norm (PreNorm) has others."""
+    """Whether a module is named a norm and has no weights but vectors: what follows a norm (PreNorm) has others.
+
+    What holds a norm and is given more than one thing adds them up first (DeepNorm), and is none.
+    """
+    if any(is_norm_module(child) for child in module.children()) and _required(type(module).forward) > 2:
+        return False
     vectors = all(p.numel() == max(p.shape, default=1) for p in module.parameters())
     return "norm" in type(module).__name__.lower() and (vectors or isinstance(module, nn.LayerNorm))
+
+
+def _required(function: Callable[..., Any]) -> int:
+    """How many arguments it must be given, self among them."""
+    parameters = inspect.signature(function).parameters.values()
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def block_flow(trace: Trace, block: Call) -> BlockFlow:
@@ -185,6 +199,7 @@ class _Reader:
         What the branch's module was called with tells; else any norm that reads the stream where the branch leaves it.
         """
         carried = {j.before for j in joins} | {j.total for j in joins} | {self.block.output}
+        carried |= {self._through_scale(j.before)[1] for j in joins}  # DeepNorm's branch reads what is scaled there
         normed = {node: call.input for node, call in self.norms.items()}
         normed |= {node: op.inputs[0] for node, op in self.made.items() if op.kind == "norm"}
         scale, read = self._through_scale(source.input if source is not None else None)

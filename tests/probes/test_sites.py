@@ -127,6 +127,13 @@ def test_shared_blocks_keep_their_layers_apart_under_checkpointing(reentrant, ch
     assert read().layers(runs=["plain"]).shared.all()
 
 
+def test_deepnorm_is_told_by_the_scale_of_its_stream():
+    model = build_model("deepnorm", layers=4, width=32, heads=2, vocab=64)
+    sites = trace_sites(model, find_sites(model), (torch.randint(64, (2, 8)),), {})
+    assert {block.placement for block in sites.blocks} == {"deepnorm"}
+    assert {"attn_out", "mlp_out"} <= {tap.key[2] for tap in sites.taps if tap.key[1] == 4}
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_reference_decoder_placements_are_detected(strategy):
     model = build_model(strategy, layers=8, width=32, heads=2, vocab=64)
