@@ -49,8 +49,8 @@ def on_clip(listener: Callable[[Clip], None]) -> None:
         setattr(_module, _INNER, _observed)
 
 
-def forget_clips(listener: Callable[[Clip], None]) -> None:
-    """Stop calling `listener`; the last one gone puts torch's own function back, unless somebody wrapped it again."""
+def forget_clips(listener: Callable[[Clip], None] | None) -> None:
+    """Stop calling `listener`, and those that are gone; then torch's own function comes back, unless wrapped again."""
     _listeners[:] = [weak for weak in _listeners if weak() not in (None, listener)]
     if not _listeners and _original and getattr(_module, _INNER, None) is _observed:
         setattr(_module, _INNER, _original.pop())

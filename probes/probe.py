@@ -55,7 +55,7 @@ class Probe:
         on_clip(self._clipped)
         on_scaling(self._scaled)
         self._forget_exit = close_at_exit(self)
-        self._abandoned = finalize(self, writer.close, "interrupted")
+        self._abandoned = finalize(self, _abandon, writer)
         self._abandoned.atexit = False  # at exit the probe closes itself, and knows how the run ended
         _watched.add(model)
         writer.write(*(Metric(m.name, m.unit, m.title, m.formula, m.source, m.reduction) for m in METRICS.values()))
@@ -176,6 +176,13 @@ class Probe:
 
     def _report(self, text: str) -> None:
         self._writer.write(Event(self._session.step, "warning", text))
+
+
+def _abandon(writer: Writer) -> None:
+    """A probe was dropped without `close()`: its run ends, and torch's own functions come back."""
+    writer.close("interrupted")
+    forget_clips(None)
+    forget_scaling(None)
 
 
 class _RootInput(Inert):

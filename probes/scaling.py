@@ -31,8 +31,8 @@ def on_scaling(listener: Listener) -> None:
         setattr(GradScaler, _INNER, _observed)
 
 
-def forget_scaling(listener: Listener) -> None:
-    """Stop calling `listener`; the last one gone puts torch's own method back, unless somebody wrapped it again."""
+def forget_scaling(listener: Listener | None) -> None:
+    """Stop calling `listener`, and those that are gone; then torch's own method comes back, unless wrapped again."""
     _listeners[:] = [weak for weak in _listeners if weak() not in (None, listener)]
     if not _listeners and _original and getattr(GradScaler, _INNER, None) is _observed:
         setattr(GradScaler, _INNER, _original.pop())

@@ -1,5 +1,6 @@
 """However a run ends, no hook of ours stays: not on modules, tensors, optimizers or in torch. Other people's do."""
 
+import gc
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from depthscope.probes import watch
+from depthscope.sample_runs import build_model
 
 ON_MODULES = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks")
 GLOBAL = {
@@ -71,6 +73,7 @@ def loop(model, optimizer, steps=2):
 
 @pytest.mark.parametrize("breaks", [in_forward, in_backward, interrupted], ids=lambda f: f.__name__)
 def test_every_hook_is_gone_after_an_exception_and_others_stay(model, store_path, read, breaks):
+    gc.collect()  # probes that other tests dropped without closing them
     calls = []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     theirs = [
@@ -146,3 +149,14 @@ def test_a_leaf_that_the_first_block_reads_keeps_no_hook_and_is_heard_at_sampled
     assert hooks(model, optimizer) == before
     stats = read().layer_stats(site="resid_post", layers=[0], columns=["act_grad_norm"]).sort_values("step")
     assert stats.act_grad_norm.tolist() == pytest.approx(norms[::2], rel=1e-5)
+
+
+def test_a_probe_that_is_dropped_with_its_model_leaves_torch_as_it_was(store_path):
+    def drop():
+        watch(build_model("pre", layers=2, width=16, heads=2, vocab=16), store=store_path, run="dropped")
+
+    gc.collect()
+    before = torch.nn.utils.clip_grad._clip_grads_with_norm_, GradScaler._maybe_opt_step
+    drop()
+    gc.collect()
+    assert (torch.nn.utils.clip_grad._clip_grads_with_norm_, GradScaler._maybe_opt_step) == before

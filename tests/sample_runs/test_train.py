@@ -53,7 +53,7 @@ def test_every_step_has_its_loss_and_the_schedule_is_a_cosine_after_a_warm_up(tr
 def test_held_out_loss_belongs_to_the_weights_of_its_step(trained: Path) -> None:
     found = open_store(trained).scalars(runs=["pre-2x8-seed0"], name="held_out_loss")
     assert found["step"].tolist() == [0, 4, 5]
-    model = runner.build_model("pre", layers=2, width=8, heads=2, context=8)
+    model = runner.model_of(TINY)
     held_out = runner.spaced_batch(load_corpus().held_out, runner.HELD_OUT_TOKENS, 8)
     assert found["value"].iloc[0] == pytest.approx(runner.evaluate(model, *held_out), abs=1e-6)
 
