@@ -19,7 +19,7 @@ from .sites import Key
 
 __all__ = ["ParameterReader"]
 
-SAMPLED_ELEMENTS = 16_384
+SAMPLED_ELEMENTS = 4_096
 _GRAD, _WEIGHT, _UPDATE, _SAMPLE, _HAS_GRAD = range(5)
 _BRANCHES = ("attn", "mlp")
 
@@ -37,6 +37,7 @@ class ParameterReader:
         named = dict(self._model.named_parameters())
         self._parameters = list(named.values())
         self._index = {id(p): i for i, p in enumerate(self._parameters)}
+        self._strides = [_stride(p) for p in self._parameters]
         column = {name: i for i, name in enumerate(named)}
         member_GP = torch.zeros(len(self._groups), len(named), dtype=self._dtype)
         for row, names in enumerate(self._groups.values()):
@@ -63,7 +64,7 @@ class ParameterReader:
         moving = list(parameters)
         if not self._read and any(id(p) not in self._index for p in moving):
             self._load()
-        self._before.update({i: _sample(self._parameters[i]).clone() for i in self._mine(moving)})
+        self._before.update({i: self._sample(i).clone() for i in self._mine(moving)})
 
     def after_update(self, parameters: Iterable[Tensor], clips: Sequence[Clip]) -> None:
         """Read gradients, weights and updates of what one optimizer moved; clipping is undone by its factor."""
@@ -76,9 +77,10 @@ class ParameterReader:
             self._undo(clip, [i for i in with_grad if id(self._parameters[i]) in clip.parameters])
         self._fill(_WEIGHT, mine, [self._parameters[i] for i in mine])
         moved = [i for i in mine if i in self._before]
-        after = [_sample(self._parameters[i]).float() for i in moved]
+        after = [self._sample(i).float() for i in moved]
         self._fill(_SAMPLE, moved, after)
-        self._fill(_UPDATE, moved, [new - self._before[i].float() for new, i in zip(after, moved, strict=True)])
+        if moved:
+            self._fill(_UPDATE, moved, torch._foreach_sub(after, [self._before[i].float() for i in moved]))
         self._before = {i: sample for i, sample in self._before.items() if i not in self._read}
 
     def take(self) -> Tensor:
@@ -110,6 +112,10 @@ class ParameterReader:
         found = (self._index.get(id(p)) for p in parameters)
         return [i for i in found if i is not None and i not in self._read]
 
+    def _sample(self, index: int) -> Tensor:
+        """A view of some of this rank's entries of a parameter."""
+        return local([self._parameters[index].detach()])[0].reshape(-1)[:: self._strides[index]]
+
     def _undo(self, clip: Clip, hit: list[int]) -> None:
         """Norms of gradients as they were before this clipping."""
         if hit:
@@ -124,10 +130,10 @@ class ParameterReader:
             self._norms[row].update(zip(index, (n.to(self._device) for n in norms), strict=True))
 
 
-def _sample(p: Tensor) -> Tensor:
-    """A view of at most SAMPLED_ELEMENTS entries at equal distances, which visit every column."""
+def _stride(p: Tensor) -> int:
+    """The distance between sampled entries: at most SAMPLED_ELEMENTS of them, which visit every column."""
     part = local([p.detach()])[0]
     step = max(1, -(-part.numel() // SAMPLED_ELEMENTS))
     while part.dim() and math.gcd(step, part.shape[-1]) > 1:
         step += 1
-    return part.reshape(-1)[::step]
+    return step

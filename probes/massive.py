@@ -120,7 +120,7 @@ def top_activations(tokens: Tokens) -> tuple[Tensor, Tensor]:
     return torch.nn.functional.pad(found_RF, (0, 0, 0, RANKS - found_RF.shape[0])), massive_ND.sum()
 
 
-def sequence_medians(tokens: Tokens, elements: int = 16_384) -> Tensor:
+def sequence_medians(tokens: Tokens, elements: int = 4_096) -> Tensor:
     """`[B]` medians of |x| over each sequence, from about `elements` entries in all, at least 1,024 a sequence."""
     sequences, length, width = tokens.x_BTD.shape
     index_E = spread(length * width, max(1_024, elements // sequences), tokens.x_ND.device)

@@ -178,7 +178,7 @@ def mean_over(value_N: Tensor, valid_N: Tensor) -> Pooled:
     return torch.where(valid_N, value_N, 0).sum(-1, dtype=_accumulator(value_N)), valid_N.sum(-1)
 
 
-def sampled_median(x_ND: Tensor, valid_N: Tensor, *, magnitude: bool = False, elements: int = 16_384) -> Tensor:
+def sampled_median(x_ND: Tensor, valid_N: Tensor, *, magnitude: bool = False, elements: int = 4_096) -> Tensor:
     """Lower median of about `elements` entries (or magnitudes) of valid tokens, NaN when there are none: no sync."""
     index = spread(x_ND.numel(), elements, x_ND.device)
     sample = x_ND.reshape(-1)[index]

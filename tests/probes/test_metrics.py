@@ -152,7 +152,7 @@ def test_sequence_medians_see_every_channel_of_a_long_sequence():
     x_BTD = sample((2, 4096, 64), seed=9)
     x_BTD[1] *= 7
     expected = x_BTD.abs().reshape(2, -1).median(dim=1).values
-    assert sequence_medians(Tokens(x_BTD)).tolist() == pytest.approx(expected.tolist(), rel=0.03)
+    assert sequence_medians(Tokens(x_BTD)).tolist() == pytest.approx(expected.tolist(), rel=0.06)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
