@@ -4,13 +4,14 @@
 in `torch.nn.utils.clip_grad._clip_grads_with_norm_`, looked up at call time: that is wrapped while a probe lives.
 """
 
-import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakMethod
 
 import torch
 from torch import Tensor
+
+from .distributed import local
 
 __all__ = ["Clip", "forget_clips", "on_clip"]
 
@@ -21,18 +22,12 @@ _original: list[Callable[..., None]] = []
 
 
 class Clip:
-    """One call of clipping: the parameters' ids, and their total norm before it as torch gave it."""
+    """One call of clipping: the parameters' ids, and their total norm before it, 0-d."""
 
     def __init__(self, parameters: Iterable[Tensor], max_norm: float, total_norm: Tensor) -> None:
         self.parameters = frozenset(id(p) for p in parameters)
-        self.is_sharded = hasattr(total_norm, "full_tensor")
-        self._max_norm, self._given = max_norm, total_norm.detach()
-
-    @functools.cached_property
-    def total_norm(self) -> Tensor:
-        """0-d, on this rank. The norm of sharded gradients is still in parts: to know it is a collective."""
-        full: Tensor = self._given.full_tensor() if self.is_sharded else self._given  # type: ignore[attr-defined]
-        return full
+        self.total_norm = local([total_norm.detach()])[0]
+        self._max_norm = max_norm
 
     @property
     def factor(self) -> Tensor:
@@ -58,8 +53,22 @@ def forget_clips(listener: Callable[[Clip], None] | None) -> None:
 
 def _observed(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    total_norm = _summed(total_norm)
     _original[0](parameters, max_norm, total_norm, foreach)
     clip = Clip(parameters, max_norm, total_norm)
     for listener in [weak() for weak in _listeners]:
         if listener is not None:
             listener(clip)
+
+
+def _summed(total_norm: Any) -> Tensor:
+    """The norm of sharded gradients comes in parts, which torch sums over ranks for its factor.
+
+    They are summed here in its place: no collective more than without a probe, and every rank knows the norm.
+    """
+    if not hasattr(total_norm, "redistribute"):
+        return total_norm
+    from torch.distributed.tensor import Replicate
+
+    summed: Tensor = total_norm.redistribute(placements=[Replicate()] * total_norm.device_mesh.ndim)
+    return summed

@@ -252,7 +252,7 @@ class Session:
 
     def _note_clip(self) -> None:
         """The total gradient norm, free where the loop's own single clipping told it, and the clipping's factor."""
-        if len(self._clips) == 1 and (self._sampling or not self._clips[0].is_sharded):
+        if len(self._clips) == 1:
             self.log.note(self.step, "grad_norm", self._clips[0].total_norm)
             self.log.note(self.step, "clip_factor", self._clips[0].factor)
 

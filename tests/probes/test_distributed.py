@@ -1,5 +1,7 @@
 """Two gloo processes give the numbers of one: data, sharded, tensor and sequence parallel; one writes, none waits."""
 
+import json
+
 import pandas as pd
 import pytest
 from ranks import model_of, run_ranks, train
@@ -43,8 +45,8 @@ def test_two_ranks_equal_one_process(store_path, kind):
     store = open_store(store_path)
     steps = [store.steps(runs=[run]).sort_values("step") for run in (kind, alone)]
     assert steps[0].tokens.tolist() == steps[1].tokens.tolist()
-    # Between samples the norm of sharded gradients is not known: to know it would be a collective.
-    steps = [s[s.sampled] for s in steps]
+    if kind in ("tensor", "sequence"):  # which do not clip: between samples nobody reads their gradients
+        steps = [s[s.sampled] for s in steps]
     assert steps[0].grad_norm.tolist() == pytest.approx(steps[1].grad_norm.tolist(), rel=1e-5)
     top = [store.massive(runs=[run], phase="train").query("layer > 0 and rank == 1") for run in (kind, alone)]
     # The model split along its tokens has no attention: equal tokens are equally large, and either place is right.
@@ -55,9 +57,17 @@ def test_two_ranks_equal_one_process(store_path, kind):
     assert store.events(runs=[kind]).empty
 
 
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_a_sampled_step_has_one_collective_more_and_others_none(store_path, tmp_path, kind):
+    run_ranks(f"{kind}-counted", 2, tmp_path)
+    more = json.loads((tmp_path / "more.json").read_text())  # by step: 0, 1, 2 and 4 are sampled
+    assert more == [1, 1, 1, 0, 1]
+
+
 def test_a_refusal_reaches_every_rank(store_path):
     watch(model_of("taken"), store=store_path, run="taken").close()
-    run_ranks("taken", 2, store_path)
+    said = run_ranks("taken", 2, store_path)
+    assert ["refused:" in text and "'taken'" in text for text in said] == [True, True], said
 
 
 def test_tokens_are_those_of_all_ranks_at_every_step(store_path):
@@ -84,7 +94,8 @@ def test_a_rank_that_skips_a_layer_holds_up_nobody(store_path):
 
 
 def test_stages_of_a_pipeline_are_refused_on_every_rank(store_path):
-    run_ranks("stages", 2, store_path)
+    said = run_ranks("stages", 2, store_path)
+    assert ["refused:" in text and "stages of a pipeline" in text for text in said] == [True, True], said
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -1,5 +1,6 @@
 """Train on several gloo processes, for tests: `python ranks.py KIND RANK RANKS PORT STORE`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from counting import Operations
 from loops import batches, loss_of
 
 from depthscope.probes import watch
@@ -209,8 +211,51 @@ def split(kind: str, model: torch.nn.Module) -> None:
     parallelize_module(model, mesh, ends)
 
 
-def run_ranks(kind: str, ranks: int, store: Path) -> None:
-    """Start the processes and wait for them; raises with what they said when one fails."""
+def tell_refusal(model: torch.nn.Module, store: Path, run: str) -> None:
+    """Print why `watch` refuses a model; nothing where it does not."""
+    try:
+        watch(model, store=store, run=run).close()
+    except DepthscopeError as error:
+        print(f"refused: {error}")
+
+
+def count_collectives(kind: str, rank: int, ranks: int, store: Path) -> None:
+    """Write how many collectives each step has with a probe that it has not without one, to `more.json`.
+
+    The rows of a step leave when the next one begins, or with the probe: the first forward of all, which
+    wrappers set themselves up in, is left out.
+    """
+    counts: dict[bool, list[int]] = {}
+    for watched in (False, True):
+        model, _ = wrapped(kind, model_of(kind))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        given = batches(STEPS, size=SIZE)
+        probe = watch(model, store=store, every=2, example_inputs=given[0]) if watched else None
+        counts[watched] = []
+        for ids_BT in given:
+            with Operations() as operations:
+                loss_of(model, part_of(kind, ids_BT, rank, ranks)).backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+                optimizer.step()
+                optimizer.zero_grad()
+            counts[watched].append(collectives(operations))
+        with Operations() as operations:
+            if probe is not None:
+                probe.close()
+        counts[watched].append(collectives(operations))
+    more = [b - a for a, b in zip(counts[False], counts[True], strict=True)][1:]
+    if rank == 0:
+        (store / "more.json").write_text(json.dumps(more))
+
+
+def collectives(operations: Operations) -> int:
+    return sum(
+        n for name, n in operations.counted.items() if name.startswith(("c10d", "_c10d")) and "wait_tensor" not in name
+    )
+
+
+def run_ranks(kind: str, ranks: int, store: Path) -> list[str]:
+    """Start the processes and wait for them; what each of them said. Raises with it when one fails."""
     import socket
 
     with socket.socket() as free:
@@ -226,6 +271,7 @@ def run_ranks(kind: str, ranks: int, store: Path) -> None:
     said = [child.communicate(timeout=300)[0].decode() for child in children]
     if any(child.returncode for child in children):
         raise AssertionError("\n".join(said))
+    return said
 
 
 def main() -> None:
@@ -235,20 +281,11 @@ def main() -> None:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         dist.init_process_group("gloo", rank=rank, world_size=ranks)
     if kind == "stages":
-        stage = model_of(kind).blocks[rank : rank + 1 + rank]
-        try:
-            watch(torch.nn.Sequential(*stage), store=store, run=kind)
-        except DepthscopeError as error:
-            assert "pipeline" in str(error)
-        else:
-            raise AssertionError("expected a stage to be refused")
+        tell_refusal(torch.nn.Sequential(*model_of(kind).blocks[rank : rank + 1 + rank]), store, kind)
     elif kind == "taken":
-        try:
-            watch(model_of(kind), store=store, run="taken")
-        except DepthscopeError as error:
-            assert "taken" in str(error)
-        else:
-            raise AssertionError("expected every rank to be refused")
+        tell_refusal(model_of(kind), store, kind)
+    elif kind.endswith("-counted"):
+        count_collectives(kind.removesuffix("-counted"), rank, ranks, store)
     elif kind == "evaluate":
         evaluate(rank, store)
     elif kind == "evaluate-sharded":
