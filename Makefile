@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test long lint types clean setup
+.PHONY: demo test long gate lint types clean setup
 
 demo: setup
 	$(BIN)/depthscope demo $(ARGS)
@@ -12,6 +12,9 @@ test: setup
 
 long: setup
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+gate: setup
+	$(BIN)/python benchmarks/gate.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ SIZES: dict[str, dict[str, int]] = {
     "small": {"layers": 6, "width": 192, "heads": 6, "tokens": 128, "batch": 4, "vocab": 512},
     "medium": {"layers": 6, "width": 384, "heads": 6, "tokens": 256, "batch": 2, "vocab": 512},
 }
-PAIRS, FEWEST = 9, 3
+PAIRS, FEWEST, FEWEST_OF_DEAR = 9, 7, 3
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def measure(tool: str, size: str, mode: str, seconds: float) -> Cell:
     watched.advance(2 if TOOLS[tool].dear else max(4, block + 1))
     breaks, graphs = sum(counters["graph_break"].values()), counters["stats"]["unique_graphs"]
     plain.advance(watched.step - plain.step)
-    pairs, background_ms = _pairs(plain, watched, block, seconds)
+    fewest = FEWEST_OF_DEAR if TOOLS[tool].dear else FEWEST
+    pairs, background_ms = _pairs(plain, watched, block, fewest, seconds)
     watched.attached.close()
     ratios = [seen / without for without, seen in pairs]
     plain_ms = statistics.median(without for without, _ in pairs)
@@ -135,11 +136,13 @@ def measure(tool: str, size: str, mode: str, seconds: float) -> Cell:
     )  # fmt: skip
 
 
-def _pairs(plain: Side, watched: Side, block: int, seconds: float) -> tuple[list[tuple[float, float]], float]:
+def _pairs(
+    plain: Side, watched: Side, block: int, fewest: int, seconds: float
+) -> tuple[list[tuple[float, float]], float]:
     """CPU milliseconds a step of both sides, pair by pair, and of everything else in a watched step."""
     pairs: list[tuple[float, float]] = []
     begin, others, first = time.perf_counter(), _other_cpu_s(), watched.step
-    while len(pairs) < PAIRS and (len(pairs) < FEWEST or time.perf_counter() - begin < seconds):
+    while len(pairs) < PAIRS and (len(pairs) < fewest or time.perf_counter() - begin < seconds):
         sides = (plain, watched) if len(pairs) % 2 else (watched, plain)
         spent = {side: side.advance(block) for side in sides}
         pairs.append((spent[plain], spent[watched]))
