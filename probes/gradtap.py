@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["Pool", "hear", "tap"]
+__all__ = ["hear", "tap"]
 
-Pool = Callable[[Tensor, Tensor, Tensor | None], None]
+_Adds = Callable[[Tensor, Tensor, Tensor | None], None]
 """(row, gradient, real tokens): add a gradient to a row."""
 
 
-def hear(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: Pool) -> RemovableHandle:
+def hear(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: _Adds) -> RemovableHandle:
     """Call `pool` with the gradient of `x` when it comes; the hook goes with the tensor, or by its handle."""
 
     def heard(grad: Tensor) -> None:
@@ -29,7 +29,7 @@ def hear(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: Pool) -> Removabl
     return handle
 
 
-def tap(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: Pool) -> Tensor:
+def tap(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: _Adds) -> Tensor:
     """`x` again, whose gradient passes through `pool`; to be used in its place."""
     tapped: Tensor = _Tap.apply(x, row, real_BT, pool)  # type: ignore[no-untyped-call]
     return tapped
@@ -37,7 +37,7 @@ def tap(x: Tensor, row: Tensor, real_BT: Tensor | None, pool: Pool) -> Tensor:
 
 class _Tap(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, row: Tensor, real_BT: Tensor | None, pool: Pool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, row: Tensor, real_BT: Tensor | None, pool: _Adds) -> Tensor:
         ctx.row, ctx.real_BT, ctx.pool = row, real_BT, pool
         return x.clone()
 
