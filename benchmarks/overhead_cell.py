@@ -36,7 +36,7 @@ SIZES: dict[str, dict[str, int]] = {
     "small": {"layers": 6, "width": 192, "heads": 6, "tokens": 128, "batch": 4, "vocab": 512},
     "medium": {"layers": 6, "width": 384, "heads": 6, "tokens": 256, "batch": 2, "vocab": 512},
 }
-PAIRS, FEWEST, FEWEST_OF_DEAR = 9, 7, 3
+PAIRS, FEWEST, FEWEST_OF_DEAR = 31, 7, 3
 
 
 @dataclass(frozen=True)
