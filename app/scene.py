@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from .figures import FIGURES, TABLES, AnyFigure, AnyTable, Drawn, Figure, Table
 from .figures.held_out import evaluated_steps
 from .live_table import pace_query
 from .persistence import places_query
+from .sparklines import sparklines, sparklines_query
 from .theme import Theme
 from .view import View
 
@@ -78,9 +79,9 @@ class Scene:
         """What the diagnoses say of the runs on screen, worst first: `findings_frame`."""
         return self._frame("findings", self.view.keep(["runs"]))
 
-    def known_findings(self) -> pd.DataFrame:
-        """The findings that were fetched last, without waiting for any; empty before the first time."""
-        return _last().get(("findings", self.view.keep(["runs"])), pd.DataFrame(columns=["run", "severity"]))
+    def losses(self) -> Mapping[str, Sequence[float]]:
+        """A small loss curve of every run of the store."""
+        return sparklines(self._frame("sparklines", View(), every=True))
 
     def places(self, view: View) -> pd.DataFrame:
         """Channels and tokens of the largest activations of the focus run: `places_query`."""
@@ -90,10 +91,11 @@ class Scene:
         """How fast the runs on screen go: `pace_query`."""
         return self._frame("pace", self.view.keep(["runs"]))
 
-    def _frame(self, name: str, view: View) -> pd.DataFrame:
-        """A frame of the present content; while the database is busy the last one. Raises StoreBusy without one."""
+    def _frame(self, name: str, view: View, every: bool = False) -> pd.DataFrame:
+        """A frame of the present content of the view's runs, or of `every` run; while the database is busy the last
+        one. Raises StoreBusy without one."""
         try:
-            frame = _fetch(str(self.store.path), name, view, revision(self.runs, view.runs))
+            frame = _fetch(str(self.store.path), name, view, revision(self.runs, None if every else view.runs))
         except StoreBusy as busy:
             last = _last().get((name, view))
             if last is None:
@@ -133,6 +135,7 @@ QUERIES: Mapping[str, Callable[[Store, View], pd.DataFrame]] = {
     "metrics": lambda store, view: store.metrics(),
     "findings": lambda store, view: findings_frame(store, view.runs),
     "places": places_query,
+    "sparklines": sparklines_query,
     "evaluated_steps": evaluated_steps,
     "pace": pace_query,
 }

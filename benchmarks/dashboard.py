@@ -1,11 +1,12 @@
 """How long a reader waits for the dashboard, in a real Chromium.
 
-    python benchmarks/dashboard.py [--runs 8] [--layers 24] [--steps 10000] [--listed 1000] [--repeat 3]
+    python benchmarks/dashboard.py [--runs 8] [--layers 24] [--steps 10000] [--listed 1000] [--repeat 3] [--stores DIR]
 
 Made-up runs (sampled every 10 steps, three sites) in a store of their own. Printed for each page: from the click on its
 link in the menu until its first chart, and until all of them, are painted, on a server that has drawn the page before;
 then from the choice of another metric until that chart is painted; then the same for the table of a store of many runs.
-Medians of --repeat. Needs Debian's chromium (or DEPTHSCOPE_CHROMIUM), playwright, and a machine that does nothing else.
+Medians of --repeat. --stores keeps the stores in a folder and takes them from there the next time. Needs Debian's
+chromium (or DEPTHSCOPE_CHROMIUM), playwright, and a machine that does nothing else.
 """
 
 import argparse
@@ -47,10 +48,13 @@ PATIENCE = 300.0  # seconds until a wait is given up
 def main() -> None:
     """Make the stores, serve them, look at them."""
     options = arguments()
-    with tempfile.TemporaryDirectory(prefix="depthscope-bench-") as place:
-        large, many = Path(place) / "large", Path(place) / "many"
-        make(large, options.runs, options.layers, options.steps)
-        make(many, options.listed, 2, 20)
+    with tempfile.TemporaryDirectory(prefix="depthscope-bench-") as temporary:
+        place = options.stores or Path(temporary)
+        large, many = place / "large", place / "many"
+        if not large.exists():
+            make(large, options.runs, options.layers, options.steps)
+        if not many.exists():
+            make(many, options.listed, 2, 20)
         size = f"{options.runs} runs x {options.layers} layers x {options.steps:,} steps"
         print(f"{size}; medians of {options.repeat}, seconds; load average {os.getloadavg()[0]:.1f}")
         with sync_playwright() as playwright:
@@ -66,6 +70,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, usual in (("runs", 8), ("layers", 24), ("steps", 10_000), ("listed", 1000), ("repeat", 3)):
         parser.add_argument(f"--{name}", type=int, default=usual)
+    parser.add_argument("--stores", type=Path)
     return parser.parse_args()
 
 

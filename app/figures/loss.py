@@ -14,8 +14,9 @@ from .frames import numbers, rows_of, strategy_of
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
 from .marks import marks_of, with_marks
 from .record import Figure
+from .running_median import add_running_medians
 
-__all__ = ["LOSS", "loss_figure", "loss_info", "series_info"]
+__all__ = ["LOSS", "loss_figure", "loss_info", "series_figure", "series_info"]
 
 
 def loss_query(store: Store, view: View) -> pd.DataFrame:
@@ -42,16 +43,23 @@ def _line(run: str, rows: pd.DataFrame, divisor: float) -> Line:
 
 
 def loss_figure(info: Lines, theme: Theme) -> go.Figure:
-    """SVG lines over min-to-max bands."""
+    """`series_figure` of losses."""
+    return series_figure(info, theme, "No loss was logged: call probe.log(loss=loss).")
+
+
+def series_figure(info: Lines, theme: Theme, nothing: str) -> go.Figure:
+    """SVG lines over their values and min-to-max bands; `nothing` is the sentence of an empty figure."""
     styles = run_styles([(line.label, line.strategy) for line in info.lines])
-    return lines_figure(info, styles, theme, markers=False, nothing="No loss was logged: call probe.log(loss=loss).")
+    figure = lines_figure(info, styles, theme, markers=False, nothing=nothing)
+    add_running_medians(figure, info.lines, styles)
+    return figure
 
 
 LOSS = Figure(
     name="loss",
     title="Loss",
-    caption="Look for spikes and for curves that part; the band is the range inside each bucket of steps, "
-    "so no spike is lost.",
+    caption="Look for spikes and for curves that part. Pale: every value and the range of each bucket of steps, so no "
+    "spike is lost; strong: the running median over a fiftieth of them, where there are many.",
     reads=("runs", "x"),
     query=loss_query,
     info=loss_info,

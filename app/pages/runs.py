@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from ..chart import chart
-from ..diagnosis import verdicts
 from ..figures import FIGURES
 from ..group_view import group_control, group_view
 from ..grouping import groups_of
+from ..judging import judge, judged
 from ..listing import coloured, found, listing, name_columns
 from ..scene import Scene
 from ..url import WIDGET
@@ -21,13 +21,12 @@ from .page import Page
 
 __all__ = ["RUNS"]
 
-SPARK = 60
-"""Points of a small loss curve."""
-
 COLUMNS: Mapping[str, Any] = {
     "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width=130),
-    "Verdict": st.column_config.TextColumn(help="The worst finding; judged for the runs on screen"),
-    "Loss": st.column_config.LineChartColumn(width=110, help="Training loss of the runs on screen"),
+    "Verdict": st.column_config.TextColumn(
+        width=105, help="The worst finding; runs on screen are judged first, then the others"
+    ),
+    "Loss": st.column_config.LineChartColumn(width=110, help="Training loss, from the first step to the newest"),
     "Last loss": st.column_config.NumberColumn(format="%.4f"),
     "Lowest loss": st.column_config.NumberColumn(format="%.4f"),
     "Steps": st.column_config.NumberColumn(format="localized"),
@@ -50,8 +49,7 @@ def runs(scene: Scene) -> View:
         group = group_control(scene.runs, scene.view)
     view = replace(scene.view, search=search, group=group)
     rows = pinned_last(found(scene.runs, search), view.pins)
-    known = scene.known_findings()
-    table = listing(rows, verdicts(known), _losses(scene), view.pins)
+    table = listing(rows, judged(scene.store, rows), scene.losses(), view.pins)
     st.caption(_told(rows))
     event = st.dataframe(
         coloured(table),
@@ -70,7 +68,7 @@ def runs(scene: Scene) -> View:
     if len(rows) > len(set(groups_of(rows, group).values())):
         group_view(rows, group)
     chart(scene, FIGURES["loss"], view)
-    if not scene.findings().equals(known):  # the table need not wait for the diagnoses
+    if judge(scene.store, rows, scene.view.runs):  # the table need not wait for the diagnoses
         st.rerun()
     return view
 
@@ -95,12 +93,6 @@ def _act(view: View, chosen: list[str]) -> View:
             pressed = st.button("Pin: keep on screen, on top", icon=":material/keep:")
             pins = tuple(dict.fromkeys([*view.pins, *chosen]))
     return replace(view, pins=pins) if pressed else view
-
-
-def _losses(scene: Scene) -> dict[str, tuple[float, ...]]:
-    """Run -> SPARK losses of it, spread over its training, from the frame that the chart below draws."""
-    lines = scene.record(FIGURES["loss"], scene.view).lines
-    return {line.label: line.y[:: max(1, len(line.y) // SPARK)] for line in lines}
 
 
 def _show_only(chosen: list[str]) -> None:
