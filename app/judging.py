@@ -5,7 +5,7 @@ A diagnosis reads most of a run, a tenth of a second and more: a table of a thou
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 import streamlit as st
@@ -16,8 +16,8 @@ from .diagnosis import findings_frame, verdicts
 
 __all__ = ["judge", "judged"]
 
-SLICE = 1.0
-"""Seconds of judging between two looks at what the reader wants."""
+SLICE = 3.0
+"""Seconds of judging between two drawings of the table."""
 TOGETHER = 8
 """Runs that are judged by the same queries."""
 GROWTH = 1.1
@@ -39,10 +39,11 @@ def judged(store: Store, runs: pd.DataFrame) -> dict[str, str]:
     return {run: verdict for run, verdict in found.items() if verdict}
 
 
-def judge(store: Store, runs: pd.DataFrame, first: Iterable[str] = ()) -> bool:
-    """Judge for about a second, `first` before the others and these from the last row on; whether any verdict is new.
+def judge(store: Store, runs: pd.DataFrame, first: Iterable[str] = ()) -> Iterator[tuple[int, int]]:
+    """Judge for about SLICE seconds, `first` before the others and these from the last row on.
 
-    Raises StoreBusy."""
+    Gives how many of how many runs are judged, time and again; nothing when all were. Raises StoreBusy.
+    """
     known, ahead = _known(str(store.path)), set(first)
     waiting = [state for state in reversed(_states(runs)) if state not in known]
     waiting.sort(key=lambda state: state[0] not in ahead)
@@ -50,9 +51,9 @@ def judge(store: Store, runs: pd.DataFrame, first: Iterable[str] = ()) -> bool:
     for start in range(0, len(waiting), TOGETHER):
         part = waiting[start : start + TOGETHER]
         known.update(_verdicts(store, part))
+        yield len(runs) - len(waiting) + start + len(part), len(runs)
         if time.monotonic() > until:
-            break
-    return bool(waiting)
+            return
 
 
 def _verdicts(store: Store, states: list[State]) -> dict[State, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ..chart import chart
 from ..figures import FIGURES
@@ -50,7 +51,8 @@ def runs(scene: Scene) -> View:
     view = replace(scene.view, search=search, group=group)
     rows = pinned_last(found(scene.runs, search), view.pins)
     table = listing(rows, judged(scene.store, rows), scene.losses(), view.pins)
-    st.caption(_told(rows))
+    told = st.empty()
+    told.caption(_told(rows))
     event = st.dataframe(
         coloured(table),
         key="runs-table",
@@ -68,8 +70,7 @@ def runs(scene: Scene) -> View:
     if len(rows) > len(set(groups_of(rows, group).values())):
         group_view(rows, group)
     chart(scene, FIGURES["loss"], view)
-    if judge(scene.store, rows, scene.view.runs):  # the table need not wait for the diagnoses
-        st.rerun()
+    _judge(scene, rows, told)
     return view
 
 
@@ -93,6 +94,15 @@ def _act(view: View, chosen: list[str]) -> View:
             pressed = st.button("Pin: keep on screen, on top", icon=":material/keep:")
             pins = tuple(dict.fromkeys([*view.pins, *chosen]))
     return replace(view, pins=pins) if pressed else view
+
+
+def _judge(scene: Scene, rows: pd.DataFrame, told: DeltaGenerator) -> None:
+    """The table does not wait for the diagnoses: it is drawn again when some are done."""
+    done = 0
+    for done, total in judge(scene.store, rows, scene.view.runs):
+        told.caption(f"{_told(rows)} Verdicts: {done:,} of {total:,}.")  # where a click of the reader comes in between
+    if done:
+        st.rerun()
 
 
 def _show_only(chosen: list[str]) -> None:

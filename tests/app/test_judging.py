@@ -32,25 +32,25 @@ def table(count, step=99, status="finished"):
 
 
 def test_every_run_is_judged_once_those_on_screen_first(asked):
-    assert judge(Store, table(20), ["r3"])
+    assert list(judge(Store, table(20), ["r3"])) == [(8, 20), (16, 20), (20, 20)]
     assert asked[0][:3] == ["r3", "r19", "r18"]
     assert sorted(run for part in asked for run in part) == sorted(table(20)["run"])
     assert judged(Store, table(20)) == {"r1": "critical"}
-    assert not judge(Store, table(20)) and len(asked) == 3
+    assert not list(judge(Store, table(20))) and len(asked) == 3
 
 
 def test_a_slice_of_time_judges_at_least_one_part(asked, monkeypatch):
     monkeypatch.setattr(judging, "SLICE", -1.0)
-    assert judge(Store, table(20)) and len(asked) == 1
-    assert judge(Store, table(20)) and len(asked) == 2
+    assert list(judge(Store, table(20))) == [(8, 20)] and len(asked) == 1
+    assert list(judge(Store, table(20))) == [(16, 20)] and len(asked) == 2
 
 
 def test_a_run_is_judged_again_when_it_ends_or_has_grown(asked):
-    judge(Store, table(2, 1000, "running"))
-    assert not judge(Store, table(2, 1001, "running"))
-    assert judge(Store, table(2, 1200, "running"))
-    assert judge(Store, table(2, 1200, "finished"))
+    assert list(judge(Store, table(2, 1000, "running")))
+    assert not list(judge(Store, table(2, 1001, "running")))
+    assert list(judge(Store, table(2, 1200, "running")))
+    assert list(judge(Store, table(2, 1200, "finished")))
 
 
 def test_a_run_that_has_not_taken_a_step_has_a_state_too(asked):
-    assert judge(Store, table(1, None))
+    assert list(judge(Store, table(1, None)))
