@@ -33,6 +33,7 @@ SHORT: dict[tuple[str, str], tuple[str, ...]] = {
     ("small", "compiled"): (*OURS, *RIVALS),
     ("medium", "eager"): (*OURS, *RIVALS),
     ("medium", "compiled"): (*OURS, *RIVALS),
+    ("large", "compiled"): OURS,
 }
 HEAD = (
     "| tool | CPU time | interval | numbers kept | µs a number | bytes a step | graph breaks | graphs | same training |"

@@ -35,6 +35,7 @@ __all__ = ["SIZES", "Cell", "measure"]
 SIZES: dict[str, dict[str, int]] = {
     "small": {"layers": 6, "width": 192, "heads": 6, "tokens": 128, "batch": 4, "vocab": 512},
     "medium": {"layers": 6, "width": 384, "heads": 6, "tokens": 256, "batch": 2, "vocab": 512},
+    "large": {"layers": 6, "width": 384, "heads": 6, "tokens": 256, "batch": 8, "vocab": 512},
 }
 PAIRS, FEWEST, FEWEST_OF_DEAR = 31, 7, 3
 
