@@ -66,9 +66,9 @@ def _summed(total_norm: Any) -> Tensor:
 
     They are summed here in its place: no collective more than without a probe, and every rank knows the norm.
     """
-    if not hasattr(total_norm, "redistribute"):
-        return total_norm
-    from torch.distributed.tensor import Replicate
+    summed: Tensor = total_norm
+    if hasattr(total_norm, "redistribute"):
+        from torch.distributed.tensor import Replicate
 
-    summed: Tensor = total_norm.redistribute(placements=[Replicate()] * total_norm.device_mesh.ndim)
+        summed = total_norm.redistribute(placements=[Replicate()] * total_norm.device_mesh.ndim)
     return summed
