@@ -79,6 +79,10 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
         view = place.page.draw(scene)
     except StoreBusy as busy:
         scene.busy.append(str(busy))
+    except DepthscopeError as error:  # removed or replaced while the page was drawn
+        notice.warning(f"The store has changed. {markdown(error)}", icon=":material/sync_problem:")
+        follow(lambda: _has_runs(store.path))
+        return
     left = replace(view, runs=() if view.runs == newest_runs(runs, view.pins) else view.runs)
     push(left)
     if left.pins != asked.pins:  # the sidebar and the page were drawn before the pin was set

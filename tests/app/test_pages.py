@@ -11,7 +11,7 @@ from synthetic import SyntheticRun, make_store
 from depthscope.app.findings import FINDINGS
 from depthscope.app.pages import PAGES
 from depthscope.app.view import View, from_params, to_params
-from depthscope.store import StoreBusy
+from depthscope.store import StoreBusy, StoreMissing
 
 NAMES = [page.name for page in PAGES]
 CHARTS = {
@@ -314,6 +314,30 @@ def test_a_store_that_is_busy_from_the_start_waits(five, app, monkeypatch):
     test = app(five.path, "depth")
     assert not test.exception
     assert "trying again" in words(test)
+
+
+@pytest.mark.parametrize("page", ["overview", "runs"])
+def test_a_store_that_is_removed_while_a_page_is_drawn_says_so(five, app, monkeypatch, page):
+    def removed(path, name, *_):
+        raise StoreMissing(f"expected a store at {path}, found nothing")
+
+    monkeypatch.setattr("depthscope.app.scene._fetch", removed)
+    test = app(five.path, page)
+    assert not test.exception
+    assert "The store has changed" in test.warning[0].value
+
+
+def test_a_store_that_disappears_shrinks_or_is_replaced_while_open(tmp_path, app):
+    make_store(tmp_path / "s", [SyntheticRun("a", "pre"), SyntheticRun("b", "post")], layers=2, steps=4)
+    make_store(tmp_path / "other", [SyntheticRun("c", "lns")], layers=3, steps=4)
+    test = app(tmp_path / "s", "depth")
+    (tmp_path / "s").rename(tmp_path / "gone")
+    test.run()
+    assert not test.exception and "There is no store at" in words(test).replace("\\", "")
+    (tmp_path / "other").rename(tmp_path / "s")
+    test.run()
+    assert not test.exception and len(charts(test)) == 2
+    assert test.multiselect[0].value == ["c"]
 
 
 def test_running_runs_are_followed_until_paused(tmp_path, app):
