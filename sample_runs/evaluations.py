@@ -25,11 +25,15 @@ TOKENS = 4096
 
 @dataclass(frozen=True)
 class Round:
-    """Kinds of INTERVENTIONS, at these shares of the training, for these strategies (all where empty)."""
+    """Kinds of INTERVENTIONS, at these shares of the training, for these strategies (all where empty) and seeds."""
 
     at: tuple[float, ...]
     only: tuple[str, ...]
     strategies: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+
+    def concerns(self, recipe: Recipe) -> bool:
+        return recipe.seed in self.seeds and (not self.strategies or recipe.strategy in self.strategies)
 
 
 ROUNDS = (
@@ -37,6 +41,7 @@ ROUNDS = (
     Round(at=(0, 1), only=("sparsity",)),
     Round(at=(1,), only=("zero", "repeat", "distances", "jacobian")),
     Round(at=(1,), only=("later", "spans", "prune"), strategies=STANDARD),
+    Round(at=(1,), only=("skip",), seeds=(1, 2)),
 )
 
 
@@ -56,7 +61,7 @@ def evaluate_one(recipe: Recipe, work: Path) -> list[int]:
     for each in ROUNDS:
         steps = [int(share * recipe.steps) for share in each.at]
         chosen = {step: kept[step] for step in steps if step in kept}  # a run that diverged has no last ones
-        if chosen and (not each.strategies or recipe.strategy in each.strategies):
+        if chosen and each.concerns(recipe):
             evaluate_checkpoints(
                 chosen,
                 partial(model_of, recipe),

@@ -22,6 +22,7 @@ __all__ = ["record"]
 
 RECORDED = Path(__file__).with_name("recorded")
 BUNDLE = "runs"
+SETS = ("recorded", "recorded-seed1", "recorded-seed2")
 
 
 def record(recipes: Sequence[Recipe], destination: Path, work: Path, console: Console) -> int:
@@ -33,7 +34,7 @@ def record(recipes: Sequence[Recipe], destination: Path, work: Path, console: Co
     if code == 0:
         evaluate_all(recipes, work, console, usable_cores())
         store, bundle = work / "store", destination / BUNDLE
-        tag_headline([recipe.name for recipe in recipes if recipe.strategy in STANDARD], store)
+        tag_headline([recipe.name for recipe in recipes if recipe.strategy in STANDARD and recipe.seed == 0], store)
         ingest(store)
         shutil.rmtree(bundle, ignore_errors=True)
         export_runs(open_store(store), [recipe.name for recipe in recipes], bundle)
@@ -71,10 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m depthscope.sample_runs.record", description="Record the runs.")
     parser.add_argument("--work", type=Path, help="folder that keeps store and checkpoints; default: one for this run")
     options = parser.parse_args(arguments)
+    recipes = [recipe for name in SETS for recipe in RUNS[name]]
     if options.work is not None:
-        return record(RUNS["recorded"], RECORDED, options.work, Console())
+        return record(recipes, RECORDED, options.work, Console())
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        return record(RUNS["recorded"], RECORDED, Path(folder), Console())
+        return record(recipes, RECORDED, Path(folder), Console())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 """
 
 from .claims import CLAIMS
-from .page import page
+from .page import Finding, findings, page
 from .verdict import Claim, Evidence, Verdict
 
-__all__ = ["CLAIMS", "Claim", "Evidence", "Verdict", "page"]
+__all__ = ["CLAIMS", "Claim", "Evidence", "Finding", "Verdict", "findings", "page"]

@@ -10,7 +10,6 @@ from depthscope.store import import_bundle, open_store
 
 from ..recorded import recorded_bundles
 from . import CLAIMS, page
-from .claims import LOSS_NOISE
 from .evidence import Runs
 
 
@@ -22,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for bundle in recorded_bundles():
             import_bundle(bundle, folder)
-        options.output.write_text(page(Runs.of(open_store(folder)), CLAIMS, LOSS_NOISE), encoding="utf-8")
+        options.output.write_text(page(Runs.by_seed(open_store(folder)), CLAIMS), encoding="utf-8")
     print(options.output)
     return 0
 

@@ -7,34 +7,35 @@ import pandas as pd
 
 from depthscope.store import Store, depth_profile
 
-__all__ = ["Fit", "Runs"]
+__all__ = ["Measured", "Runs"]
 
 
 @dataclass(frozen=True)
-class Fit:
-    """R² of variance against depth, as a line and as an exponential, over layers 2..L."""
+class Measured:
+    """A number and its standard error."""
 
-    linear: float
-    exponential: float
+    value: float
+    error: float
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The recorded runs, by strategy: one run each."""
+    """The recorded runs of one seed, by strategy: one run each."""
 
     store: Store
+    seed: int
     names: dict[str, str]
 
     @classmethod
-    def of(cls, store: Store) -> "Runs":
-        """All runs of a store, the first of each strategy."""
-        table = store.runs().drop_duplicates("strategy")
-        return cls(store, dict(zip(table.strategy, table.run, strict=True)))
+    def by_seed(cls, store: Store) -> "list[Runs]":
+        """All runs of a store, the first of each strategy and seed, in order of the seeds."""
+        table = store.runs().drop_duplicates(["strategy", "seed"])
+        of_seed = {int(seed): table[table.seed == seed] for seed in sorted(set(table.seed))}
+        return [cls(store, seed, dict(zip(rows.strategy, rows.run, strict=True))) for seed, rows in of_seed.items()]
 
-    def profile(self, strategy: str, metric: str, site: str = "resid_post", step: int | None = None) -> pd.Series:
-        """A metric by layer at the newest sampled step (up to `step`), on held-out tokens where it has any there."""
-        phase = "train" if metric in ("param_grad_norm", "act_grad_norm", "update_ratio") else "probe"
-        found = depth_profile(self.store, [self.names[strategy]], metric, site, phase, step)
+    def profile(self, strategy: str, metric: str, site: str = "resid_post") -> pd.Series:
+        """A metric by layer on held-out tokens, at the newest sampled step."""
+        found = depth_profile(self.store, [self.names[strategy]], metric, site, "probe")
         return found.set_index("layer").value
 
     def growth(self, strategy: str) -> float:
@@ -42,10 +43,10 @@ class Runs:
         variance = self.profile(strategy, "variance")
         return float(variance.iloc[-1] / variance.loc[1])
 
-    def fit(self, strategy: str, step: int | None = None) -> Fit:
-        """How well a line and an exponential describe the variance over depth."""
-        variance = self.profile(strategy, "variance", step=step).loc[2:]
-        return Fit(_r2(variance.index, variance), _r2(variance.index, np.log(variance)))
+    def fit(self, strategy: str) -> dict[str, float]:
+        """R² of variance against depth over layers 2 to L, as a line and as an exponential, at the end of training."""
+        variance = self.profile(strategy, "variance").loc[2:]
+        return {"line": _r2(variance.index, variance), "exponential": _r2(variance.index, np.log(variance))}
 
     def gradient_spread(self, strategy: str) -> float:
         """Standard deviation over mean of the blocks' gradient norms, averaged over the second half of training."""
@@ -60,17 +61,22 @@ class Runs:
         last = rows[(rows.span == 1) & (rows.step == rows.step.max())]
         return last.set_index("layer")[["delta", "delta_se"]]
 
-    def mean_skip(self, strategy: str, *, deep: bool) -> tuple[float, float]:
-        """Mean delta of the blocks of a half and its standard error; the first block is in neither."""
+    def mean_skip(self, strategy: str, *, deep: bool) -> Measured:
+        """Mean delta of the blocks of a half, nats; the first block is in neither half."""
         skips = self.skips(strategy)
         middle = skips.index.max() // 2
         half = skips.loc[middle + 1 :] if deep else skips.loc[2:middle]
-        return float(half.delta.mean()), float(np.sqrt(half.delta_se.pow(2).sum()) / len(half))
+        return Measured(float(half.delta.mean()), float(np.sqrt(half.delta_se.pow(2).sum()) / len(half)))
 
     def deep_distance(self, strategy: str) -> float:
         """Mean angular distance between input and output of the blocks of the deep half."""
         distance = self.profile(strategy, "angular_distance", "block")
         return float(distance.loc[distance.index.max() // 2 + 1 :].mean())
+
+    def fluctuation(self, strategy: str) -> pd.Series:
+        """Distance of batch variances from running ones, the largest over the layers, by step."""
+        rows = self.store.layer_stats([self.names[strategy]], phase="train", columns=["batch_var_fluctuation"])
+        return rows.groupby("step").batch_var_fluctuation.max().dropna()
 
     def held_out(self, strategy: str) -> float:
         """Held-out loss at the end of training, nats a byte."""
