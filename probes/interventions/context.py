@@ -38,6 +38,12 @@ class Context:
     memory: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def rates(self) -> dict[str, float]:
+        """By kind, its last measured seconds over those that its forwards alone would have taken."""
+        found: dict[str, float] = self.memory.setdefault("rates", {})
+        return found
+
+    @property
     def layers(self) -> tuple[LayerKey, ...]:
         """Every (stack, layer)."""
         return self.bench.layers

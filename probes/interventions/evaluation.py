@@ -20,7 +20,7 @@ from .holdout import Holdout, Losses, joined, piece_losses, pieces
 from .patch import heard_arguments, without_caches
 from .table import INTERVENTIONS
 
-__all__ = ["Estimate", "Listener", "Task", "check_whole", "chosen_kinds", "evaluate", "found_sites"]
+__all__ = ["Estimate", "Listener", "Task", "check_whole", "chosen_kinds", "estimate", "evaluate", "found_sites"]
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,16 @@ def evaluate(model: nn.Module, task: Task, listener: Listener, sites: Sites | No
         meter.begin(len(bench.layers), share)
         how = (meter.add, task.seed, task.initial, task.memory)
         context = Context(model, found, task.holdout, base, task.step, bench, *how)
-        listener.estimated(_estimate(context, task.kinds, share, seconds))
+        expected = estimate(context, task.kinds, share, seconds)
+        listener.estimated(expected)
         records: list[Record] = [Scalar(task.step, "holdout_loss", base.mean)]
         listener.write(records)
         for name, kind in task.kinds.items():
-            records += _measured(name, kind, context, meter, listener)
+            began = time.perf_counter()
+            rows = _measured(name, kind, context, meter, listener)
+            if rows and expected.forwards[name]:
+                context.rates[name] = (time.perf_counter() - began) / (expected.forwards[name] * seconds)
+            records += rows
     return records
 
 
@@ -167,6 +172,12 @@ def _timed(model: nn.Module, holdout: Holdout) -> tuple[Losses, float]:
     return base, time.perf_counter() - began
 
 
-def _estimate(context: Context, kinds: dict[str, Kind], share: float, seconds: float) -> Estimate:
+def estimate(context: Context, kinds: dict[str, Kind], share: float, seconds: float) -> Estimate:
+    """What `kinds` will take, `seconds` being one forward's, of which the blocks take `share`.
+
+    Forwards are counted. What is done between them, and a derivative beside them, costs by the model's size and the
+    machine: from the second evaluation of a run on, each kind's seconds are scaled as its last ones turned out.
+    """
     forwards = {name: kind.cost(context).forwards(len(context.layers), share) for name, kind in kinds.items()}
-    return Estimate(forwards, sum(forwards.values()) * seconds, context.base.tokens)
+    scaled = sum(count * context.rates.get(name, 1.0) for name, count in forwards.items())
+    return Estimate(forwards, scaled * seconds, context.base.tokens)

@@ -19,10 +19,12 @@ from .context import Context
 from .cost import Cost
 from .holdout import piece_losses, pieces
 from .program import LayerKey
+from .split import sequences
 
 __all__ = ["jacobian", "jacobian_cost"]
 
 _STEP = 1e-3  # of the stream's root mean square, for differences
+_TANGENT = 4  # block runs that one costs with a tangent along: twice the arithmetic, and attention in its plain form
 
 _Product = Callable[[BlockCall, Tensor], Tensor]
 
@@ -46,9 +48,10 @@ def jacobian(context: Context) -> list[Record]:
         real = slice(None) if call.real_BT is None else call.real_BT
         found.setdefault((measure, call.layer), []).append(ratio_BT[real].flatten())
 
+    total = sum(sequences(batch) for batch in context.holdout.batches)
     for piece in pieces(context.holdout):
         with context.bench.on(piece, lambda model, batch: piece_losses(model, batch, context.holdout.loss_fn), observe):
-            pass
+            context.advance(Cost(0, (_TANGENT - 1) * len(context.layers) * sequences(piece) / total))
     return [
         LayerEffect(context.step, *layer, None, measure, float(torch.cat(ratios).mean()))
         for (measure, layer), ratios in found.items()
@@ -57,7 +60,7 @@ def jacobian(context: Context) -> list[Record]:
 
 def jacobian_cost(context: Context) -> Cost:
     """A forward, and a second pass of every block that carries a tangent along."""
-    return Cost(1, 2 * len(context.layers))
+    return Cost(1, (1 + _TANGENT) * len(context.layers))
 
 
 def _product(call: BlockCall, v_BTD: Tensor) -> tuple[str, Tensor]:
