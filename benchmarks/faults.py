@@ -146,23 +146,27 @@ def writer_killed(root: Path, kills: int, chance: random.Random) -> Outcome:
 
 
 def ingester_killed(root: Path, kills: int, chance: random.Random) -> Outcome:
-    outcome, acknowledged, survived = Outcome(), write(root, "first", range(2)), 0
+    """Kills that meet an ingester at work are the trials; how long it is left alone follows how long it takes here."""
+    outcome, acknowledged = Outcome(), write(root, "first", range(2))
     ingest(root)
-    for kill in range(kills):
-        acknowledged |= write(root, f"run {kill}", range(20))
+    hits, runs, longest = 0, 0, 0.8
+    while hits < kills:
+        acknowledged |= write(root, f"run {runs}", range(20))
         with child(INGEST, root) as ingester:
             assert ingester.stdin is not None and ingester.stdout is not None
             ingester.stdout.readline()
             ingester.stdin.write("\n")
             ingester.stdin.flush()
-            time.sleep(chance.uniform(0, 0.8))
+            time.sleep(chance.uniform(0, longest))
             ingester.send_signal(signal.SIGKILL)
-            survived += bool(ingester.stdout.read())
+            finished = bool(ingester.stdout.read())
+        longest *= 0.7 if finished else 1.1
+        hits, runs = hits + (not finished), runs + 1
         outcome.look(root, acknowledged)
     ingest(root)
     outcome.look(root, acknowledged)
-    outcome.trials -= 1
-    outcome.notes.append(f"{survived} had finished before the kill")
+    outcome.trials = hits
+    outcome.notes.append(f"{runs - hits} more had finished before the kill")
     return outcome
 
 
