@@ -29,18 +29,19 @@ PAGE = Path(__file__).parents[2] / "docs" / "reproduction.md"
 LOSS = {0: {"slow": 2.0, "fast": 1.0}, 1: {"slow": 2.0, "fast": 1.97}}
 
 
-@pytest.fixture
-def seeds(tmp_path: Path) -> list[Runs]:
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Runs]:
     """Four blocks: `slow` grows by 1 a layer; `fast` doubles, its gradients halve and its last blocks do little.
 
     Seeds differ in the losses alone. `once` is `slow` with the first seed only.
     """
+    store = tmp_path_factory.mktemp("seeds")
     for seed, loss in LOSS.items():
         for name in loss:
-            write_run(tmp_path, f"{name}-{seed}", name, seed, loss[name])
-    write_run(tmp_path, "once-0", "once", 0, 2.0, like="slow")
-    ingest(tmp_path)
-    return Runs.by_seed(open_store(tmp_path))
+            write_run(store, f"{name}-{seed}", name, seed, loss[name])
+    write_run(store, "once-0", "once", 0, 2.0, like="slow")
+    ingest(store)
+    return Runs.by_seed(open_store(store))
 
 
 def write_run(store: Path, run: str, strategy: str, seed: int, loss: float, like: str = "") -> None:
