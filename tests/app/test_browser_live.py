@@ -31,6 +31,7 @@ def test_a_paused_page_stands_still(page, serve, tmp_path):
     store = make_store(path, [SyntheticRun("first", "pre", status="running")], layers=2, steps=3)
     opened(page, f"{serve(store)}/live", 3)
     page.get_by_text("Follow live", exact=True).click()
+    page.wait_for_timeout(3000)  # the click reaches the server, whose script then draws the page once more
     rest(page)
     make_store(path, [SyntheticRun("second", "post", status="running")], layers=2, steps=3)
     page.wait_for_timeout(6000)  # longer than the slowest look
