@@ -42,10 +42,10 @@ Functions of `depthscope.sample_runs`; each returns a copy and leaves the model 
 def listing() -> str:
     """The page, Markdown."""
     rows = [f"| `{s.name}` | {s.title} | `{s.flow}` | {_link(s.source)} |" for s in STRATEGIES.values()]
-    return HEAD + "\n".join(rows) + "\n" + "".join(map(_section, _files())) + CONVERSIONS
+    return HEAD + "\n".join(rows) + "\n" + "".join(map(_section, files())) + CONVERSIONS
 
 
-def _files() -> list[tuple[ModuleType, list[Strategy]]]:
+def files() -> list[tuple[ModuleType, list[Strategy]]]:
     """The strategies by the file that defines them, in the order of the table."""
     found: dict[str, tuple[ModuleType, list[Strategy]]] = {}
     for strategy in STRATEGIES.values():

@@ -23,6 +23,7 @@ class Recipe:
 
     Sizes in tokens, layers and features; `lr` is the peak, reached after the share `warmup` of the steps, then a cosine
     down to a tenth; `every`, `probe_every`, `evaluate_every` in steps; `embedding_std` 0.02 or 0.632 as in the papers.
+    At the end each block is skipped on `skip_tokens` held-out tokens; 0 leaves that out.
     """
 
     strategy: str
@@ -42,6 +43,7 @@ class Recipe:
     every: int = 10
     probe_every: int = 20
     evaluate_every: int = 50
+    skip_tokens: int = 0
     study: str = ""
     """Not empty: one of many runs of a comparison of this name, that differ in the learning rate and the seed too."""
 
@@ -66,7 +68,8 @@ def check_recipe(recipe: Recipe) -> None:
     at_least("layers", recipe.layers, 2)
     for name in ("steps", "seq_len", "batch", "width", "heads", "every", "probe_every", "evaluate_every"):
         at_least(name, getattr(recipe, name), 1)
-    at_least("seed", recipe.seed, 0)
+    for name in ("seed", "skip_tokens"):
+        at_least(name, getattr(recipe, name), 0)
     for name in ("lr", "clip", "embedding_std"):
         positive(name, getattr(recipe, name))
     one_of("norm", recipe.norm, ("rms", "layer"))

@@ -54,6 +54,8 @@ def train(
     with attach(model, recipe, corpus, store, run) as probe:
         report({"run": probe.run, "steps": recipe.steps})
         last = fit(model, recipe, corpus, probe, report, keeper(checkpoints, recipe))
+        if recipe.skip_tokens and last["status"] == "finished":
+            probe.evaluate(spaced_batch(corpus.held_out, recipe.skip_tokens, recipe.seq_len), only="skip")
     report(last)
     return last
 

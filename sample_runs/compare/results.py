@@ -33,6 +33,8 @@ class Result:
     """Mean parameter gradient norm of the deeper half of blocks 2 to L over that of the other, last sampled step."""
     kurtosis: float | None
     """Largest over the blocks, of the stream."""
+    deep_skip: float | None
+    """Held-out nats that skipping one block of the deeper half costs on average, with the last weights."""
     step_seconds: float | None
     """Median, beside the runs that trained at the same time."""
 
@@ -70,6 +72,7 @@ def _result(store: Store, recipe: Recipe, run: str) -> Result:
         growth_law=law,
         gradient_skew=skew(_profile(store, run, "block", "train", "param_grad_norm")),
         kurtosis=_largest(_profile(store, run, "resid_post", "probe", "kurtosis")),
+        deep_skip=deep_skip(store.interventions(runs=[run], action="skip", site="block")),
         step_seconds=_step_seconds(store.steps(runs=[run], columns=["wall_time"])),
     )
 
@@ -112,6 +115,14 @@ def skew(gradients: "pd.Series[float]") -> float | None:
     if half == 0 or not np.isfinite(values).all() or values[:half].sum() == 0:
         return None
     return float(values[-half:].sum() / values[:half].sum())
+
+
+def deep_skip(rows: pd.DataFrame) -> float | None:
+    """Of the newest single blocks skipped; None where none was."""
+    single = rows[rows["span"] == 1]
+    newest = single[single["step"] == single["step"].max()]
+    deep = newest[newest["layer"] > newest["layer"].max() // 2]["delta"]
+    return float(deep.mean()) if len(deep) else None
 
 
 def _largest(values: "pd.Series[float]") -> float | None:

@@ -24,6 +24,7 @@ COLUMNS = (
     "Variance growth",
     "Grad skew",
     "Kurtosis",
+    "Deep skip",
     "ms/step",
 )
 
@@ -56,14 +57,15 @@ def _lines(found: Sequence[Standing], ended: int, expected: int) -> Iterable[str
     yield (
         "Loss in nats a byte. Variance growth: slope a block over blocks 2 to L of the law that fits better. "
         "Grad skew: deeper half of blocks 2 to L over the other half, last sampled step. Kurtosis: largest over the "
-        "blocks. ms/step: median, beside the runs that trained at the same time. Means over seeds."
+        "blocks. Deep skip: held-out loss that skipping one block of the deeper half costs, mean over those blocks. "
+        "ms/step: median, beside the runs that trained at the same time. Means over seeds."
     )
 
 
 def _row(standing: Standing) -> tuple[str, ...]:
     runs = standing.results
     if standing.learning_rate is None:
-        return (standing.strategy, "", "", "", "", "0", str(standing.diverged), *[""] * 4)
+        return (standing.strategy, "", "", "", "", "0", str(standing.diverged), *[""] * 5)
     finals = [run.final_loss for run in runs]
     return (
         standing.strategy,
@@ -76,6 +78,7 @@ def _row(standing: Standing) -> tuple[str, ...]:
         _growth(runs),
         _mean([run.gradient_skew for run in runs], ".2f"),
         _mean([run.kurtosis for run in runs], ".1f"),
+        _mean([run.deep_skip for run in runs], ".4f"),
         _mean([run.step_seconds and 1000 * run.step_seconds for run in runs], ".1f"),
     )
 

@@ -1,7 +1,7 @@
 """HybridNorm: normalize inside attention (q, k and v), and after it: one norm feeds both the MLP and the stream.
 
-    x ──┬──────────────────────────── + ── y ── norm ── z ──┬───────── + ──> x'
-        └── attention(N(q), N(k), N(v)) ┘                   └── MLP ───┘
+    x ──┬────────────────────────────────── + ── norm ── z ──┬────────── + ──> x'
+        └── attention(N(q), N(k), N(v)) ────┘                └── MLP ────┘
 
 Attention reads the raw stream. Queries, keys and values are normalized by head, before the rotation by position. What
 the MLP is added to is the normalized z. `hybrid-star` is HybridNorm*: its first block is a Pre-LN one on both branches

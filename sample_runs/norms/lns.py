@@ -1,7 +1,7 @@
 """LayerNorm Scaling: Pre-LN whose norm's output is divided by the square root of the block's number.
 
-    x ──┬─────────────────────────────────── + ──> x'
-        └── norm ── times 1/sqrt(l) ── branch ┘
+    x ──┬──────────────────────────────────────── + ──> x'
+        └── norm ── times 1/sqrt(l) ── branch ────┘
 
 Both branches of block l (counted from 1) use the same fixed factor, after the norm's own gain; the final norm is not
 scaled. The l-th block's share of the variance falls like 1/l, so the stream grows like the harmonic numbers.

@@ -1,7 +1,9 @@
 """Mix-LN: the first floor(alpha L) blocks are Post-LN, the deeper ones Pre-LN.
 
-    blocks 1 .. floor(alpha L)       x' = norm(x + branch(x))
-    the others                       x' = x + branch(norm(x))
+    blocks 1 .. floor(alpha L)           the blocks after them
+
+    x ──┬─────────── + ── norm ──> x'    x ──┬──────────────────── + ──> x'
+        └── branch ──┘                       └── norm ── branch ───┘
 
 Post-LN's gradients are large in deep blocks and Pre-LN's in early ones; mixed, they are more even over the depth.
 alpha = 0 is Pre-LN and alpha = 1 is Post-LN. The papers use 0.25 up to 1B parameters.

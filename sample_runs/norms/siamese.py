@@ -1,9 +1,11 @@
 """SiameseNorm: a Pre-LN stream Y and a Post-LN stream X share every branch.
 
-    X ──┬──────────────────────────────── + ── norm_x ──> X'
-        + ── branch ── O ───────────────┬─┘
-    Y ──┼── norm_y ──┘ (into the +)     └─┐
-        └──────────────────────────────── + ───────────> Y'
+    X ──┬─────────────────────────────── + ── norm_x ──> X'
+        │                                │
+        └──────────── + ── branch ── O ──┤
+        ┌── norm_y ───┘                  │
+        │                                │
+    Y ──┴─────────────────────────────── + ────────────> Y'
 
     O = F(X + norm_y(Y));   X' = norm_x(X + O);   Y' = Y + O;   X = Y = embedding at first, X + norm(Y) at last
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from depthscope.sample_runs import run_compare
 from depthscope.sample_runs.__main__ import main
 from depthscope.sample_runs.batches import random_batches
-from depthscope.sample_runs.compare.results import Result, growth, read_results, skew
+from depthscope.sample_runs.compare.results import Result, deep_skip, growth, read_results, skew
 from depthscope.sample_runs.compare.study import Study, recipes_of
 from depthscope.sample_runs.compare.table import print_comparison
 from depthscope.sample_runs.compare.verdict import differences, ranking, standings
@@ -25,7 +25,9 @@ TINY = {"layers": 5, "width": 8, "steps": 4}
 
 def result(strategy: str, lr: float, seed: int, loss: float, diverged: bool = False) -> Result:
     recipe = Recipe(strategy, lr=lr, seed=seed, study="s")
-    return Result(recipe, recipe.name, diverged, math.nan if diverged else loss, loss, 1.0, "linear", 0.5, 3.0, 0.01)
+    return Result(
+        recipe, recipe.name, diverged, math.nan if diverged else loss, loss, 1.0, "linear", 0.5, 3.0, 0.02, 0.01
+    )
 
 
 def curve(strategy: str, losses: tuple[float, float, float], seeds: int = 2) -> list[Result]:
@@ -131,6 +133,14 @@ def test_gradient_skew_leaves_block_1_out() -> None:
     assert skew(pd.Series([1.0], index=[1])) is None
 
 
+def test_deep_skip_is_of_single_blocks_of_the_deeper_half_with_the_last_weights() -> None:
+    rows = [(10, layer, 1, delta) for layer, delta in enumerate([9.0, 0.5, 0.1, 0.3], 1)]
+    rows += [(10, 3, 2, 7.0), (5, 4, 1, 8.0)]  # two blocks at once; earlier weights
+    frame = pd.DataFrame(rows, columns=["step", "layer", "span", "delta"])
+    assert deep_skip(frame) == pytest.approx(0.2)
+    assert deep_skip(frame[:0]) is None
+
+
 def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     store = tmp_path / "store"
     recipes = recipes_of(Study(("pre", "keel"), **TINY, seeds=1, learning_rates=(1e-3, 2e-3)))
@@ -149,7 +159,7 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     for each in after.values():
         assert math.isfinite(each.final_loss)
         assert each.best_loss <= each.final_loss
-        assert None not in (each.growth_slope, each.kurtosis, each.step_seconds)
+        assert None not in (each.growth_slope, each.gradient_skew, each.kurtosis, each.deep_skip, each.step_seconds)
     assert "No ranking by loss" in out.file.getvalue()
     assert "runs have ended" not in out.file.getvalue()
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from depthscope.probes import watch
 from depthscope.sample_runs import STRATEGIES, build_model
+from depthscope.sample_runs.model import rotate
 from depthscope.sample_runs.norms.deepnorm import alpha_beta
 from depthscope.sample_runs.norms.dyt import DynamicTanh
 from depthscope.sample_runs.norms.gpas import Gate
@@ -248,13 +249,55 @@ def test_olmo2_and_qk_norm_bound_the_attention() -> None:
         assert torch.equal(attn.v_norm(attn.v(x)), attn.v(x))
 
 
-def test_hybrid_blocks() -> None:
+def rms(x: Tensor) -> Tensor:
+    return nn.functional.rms_norm(x, x.shape[-1:], eps=1e-6)
+
+
+def stream(seed: int = 0) -> Tensor:
+    """A stream `[1, 5, 16]` of mean square 9, so that a norm too many or too few shows."""
+    return 3 * torch.randn(1, 5, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def attention_of_normed_heads(attn: nn.Module, x: Tensor) -> Tensor:
+    """Attention whose two heads' queries, keys and values have mean square 1, the first two before the rotation."""
+    heads = [rms(matrix(x).view(1, 5, 2, 8)).transpose(1, 2) for matrix in (attn.q, attn.k, attn.v)]
+    q, k = (rotate(each, attn.cos[:5], attn.sin[:5]) for each in heads[:2])
+    y = nn.functional.scaled_dot_product_attention(q, k, heads[2], is_causal=True)
+    return attn.out(y.transpose(1, 2).reshape(1, 5, 16))
+
+
+def test_keel_by_its_equation() -> None:
+    block, x = build_model("keel", layers=3, width=16, heads=2).blocks[1], stream()
+    y = rms(6 * x + block.attn(rms(x)))  # alpha is the number of sub-layers, 2 L
+    assert torch.allclose(block(x), rms(6 * y + block.mlp(rms(y))), atol=1e-5)
+
+
+def test_gpas_by_its_equation() -> None:
+    block, x = build_model("gpas", layers=3, width=16, heads=2).blocks[1], stream()
+    with torch.no_grad():
+        block.gate.a.fill_(1.0)
+    kept = 1 - 0.731059  # 1 - silu(1)
+    y = kept * (x + block.attn(rms(x)))
+    assert torch.allclose(block(x), kept * (y + block.mlp(rms(y))), atol=1e-5)
+
+
+def test_prores_is_on_by_t_over_its_length_times_the_layer() -> None:
+    block, x = build_model(prores(10), layers=3, width=16, heads=2).blocks[1], stream()
+    for join in (block.attn_join, block.mlp_join):
+        join.step.fill_(5)
+    y = x + 0.25 * block.attn(rms(x))  # t / (T l) = 5 / (10 * 2)
+    assert torch.allclose(block.eval()(x), y + 0.25 * block.mlp(rms(y)), atol=1e-5)
+    assert build_model("prores", layers=3, width=16, heads=2).blocks[2].mlp_join.full_after == 3000
+
+
+def test_hybrid_by_its_equation() -> None:
     plain, star = (build_model(name, layers=2, width=16, heads=2) for name in ("hybrid", "hybrid-star"))
-    x = torch.randn(1, 5, 16, generator=torch.Generator().manual_seed(0))
-    block = plain.blocks[0]
-    y = x + block.attn(x)
-    z = nn.functional.rms_norm(y, (16,), eps=1e-6)
-    assert torch.allclose(block(x), z + block.mlp(z), atol=1e-6)
+    block, x = plain.blocks[0], stream()
+    z = rms(x + attention_of_normed_heads(block.attn, x))
+    assert torch.allclose(block(x), z + block.mlp(z), atol=1e-5)
+    first = star.blocks[0]
+    y = x + attention_of_normed_heads(first.attn, rms(x))
+    assert torch.allclose(first(x), y + first.mlp(rms(y)), atol=1e-5)
     kinds = [[type(join).__name__ for join in (b.attn_join, b.mlp_join)] for b in star.blocks]
     assert kinds == [["PreJoin", "PreJoin"], ["RawJoin", "NormedStreamJoin"]]
 
@@ -263,10 +306,6 @@ def test_siamese_streams() -> None:
     model = build_model("siamese", layers=1, width=16, heads=2, vocab=32)
     x = y = model.embed(ids())
     block = model.blocks[0]
-
-    def rms(h: Tensor) -> Tensor:
-        return nn.functional.rms_norm(h, (16,), eps=1e-6)
-
     for branch in (block.attn, block.mlp):
         o = branch(x + rms(y))
         x, y = rms(x + o), y + o
