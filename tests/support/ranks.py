@@ -295,6 +295,8 @@ def main() -> None:
     if ranks > 1:
         dist.barrier()
         dist.destroy_process_group()
+        sys.stdout.flush()
+        os._exit(0)  # gloo now and then aborts as the interpreter unloads it ("terminate called"), after all is done
 
 
 if __name__ == "__main__":
