@@ -28,10 +28,8 @@ def main() -> None:
     model = build_model("pre", layers=options.layers, width=options.width, heads=4, norm="layer", biases=True)
     model = model.to(options.device)
     ids_BT = torch.randint(256, (options.batch, options.tokens), device=options.device)
-    print(
-        f"{options.layers} layers x {options.width}, {options.batch} x {options.tokens} tokens, "
-        f"{options.device}, {options.threads} threads"
-    )
+    size = f"{options.layers} layers x {options.width}, {options.batch} x {options.tokens} tokens"
+    print(f"{size}, {options.device}, {options.threads} threads")
     report("training", {name: train_step(form, ids_BT) for name, form in forms(model, True).items()}, options.repeats)
     report("inference", {name: inference(form, ids_BT) for name, form in forms(model, False).items()}, options.repeats)
 
