@@ -38,8 +38,8 @@ Functions of `depthscope.sample_runs`; each returns a copy and leaves the model 
   layers that read them: the same logits, no norms.
 
 The paper claims 1 to 10 % less time for the two forms. Measured here with `benchmarks/conversions.py` on 2 CPU cores,
-torch 2.13, as the median ratio to Pre-LN's step of the same turn with its 95 % interval: no time is saved there, since
-PyTorch's LayerNorm is one fused kernel, while the recentring of training and the CRMS norm are several.
+torch 2.13, as the median ratio to Pre-LN's step of the same turn with its 95 % interval: no time is saved there. A
+likely reason: LayerNorm is one fused kernel of PyTorch, the recentring of training and the CRMS norm are several.
 
 | 12 layers | form | training | inference |
 |---|---|---|---|
