@@ -18,14 +18,14 @@ class Start:
     """
 
     def __init__(self, writer: Writer, past: Past | None, *, known: bool) -> None:
-        self._writer, self._past, self._known = writer, past, known
+        self.writer, self._past, self._known = writer, past, known
         self.settled = known or past is None  # no optimizer can move the beginning any more
         self._done = False
 
     @property
     def tokens(self) -> int:
         """What the run had seen before its first step."""
-        return 0 if self._past is None else self._past.tokens_before(self._writer.from_step)
+        return 0 if self._past is None else self._past.tokens_before(self.writer.from_step)
 
     def at_update(self, optimizer: Optimizer | None, step: int) -> int:
         """The step whose update is about to happen, which was taken for `step`; called before each of the first step's.
@@ -45,13 +45,13 @@ class Start:
         assert self._past is not None
         found = self._past.step_after(counted) if counted else step
         if found != step:
-            self._writer.begin_at(found)
+            self.writer.begin_at(found)
         return found
 
     def _finish(self, counted: int, step: int, *, by_hand: bool) -> None:
         self._done = self.settled = True
         past = self._past or Past()
         if self._past is not None and step:
-            self._writer.write(Event(step, "resume", f"goes on at step {step}"))
+            self.writer.write(Event(step, "resume", f"goes on at step {step}"))
         if not by_hand and past.step_after(counted) != step:
-            self._writer.write(Scalar(step, COUNT, counted))
+            self.writer.write(Scalar(step, COUNT, counted))

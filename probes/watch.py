@@ -72,21 +72,31 @@ def watch(
     Raises DepthscopeError: no repeated blocks, a taken name, a model that is watched already, an argument out of range.
     After it has returned nothing raises into the training loop.
     """
-    if is_watched(model):
-        raise DepthscopeError("expected a model that is not watched, this one is already; close() its probe first")
+    _check(model, evaluated=evaluate_every is not None)
     sampled, probed = schedule(every), schedule(_probe_every(every) if probe_every is None else probe_every)
     held_out = held_out_plan(holdout, evaluate_every, evaluate_only, seed)
-    if evaluate_every is not None:
-        check_whole(model)
-    refuse_stages(model)
     found = find_sites(model, sites)
     info = RunInfo(run or _generated_name(model, strategy), strategy, group, seed=seed, config=config, tags=tuple(tags))
+    start = _started(_described(info, model), model, store, start_step, resume)
+    plan = Plan(sampled, probed, mask or default_mask, held_out, probe_batch, strategy is not None, start)
+    return _attached(Probe(model, start.writer, found, plan), model, example_inputs)
+
+
+def _check(model: nn.Module, *, evaluated: bool) -> None:
+    """Raises DepthscopeError for a model that is watched already, or cannot be."""
+    if is_watched(model):
+        raise DepthscopeError("expected a model that is not watched, this one is already; close() its probe first")
+    if evaluated:
+        check_whole(model)
+    refuse_stages(model)
+
+
+def _started(info: RunInfo, model: nn.Module, store: str | Path | None, start_step: int | None, resume: bool) -> Start:
+    """The run as it is opened for writing, and the step that it begins with."""
     past = past_of(store, info.run) if resume else None
     begin = _known_step(model, past) if start_step is None and past is not None else start_step
-    writer = open_once(_described(info, model), lambda i: open_run(store, i, resume=resume, from_step=begin))
-    start = Start(writer, past, known=begin is not None)
-    plan = Plan(sampled, probed, mask or default_mask, held_out, probe_batch, strategy is not None, start)
-    return _attached(Probe(model, writer, found, plan), model, example_inputs)
+    writer = open_once(info, lambda i: open_run(store, i, resume=resume, from_step=begin))
+    return Start(writer, past, known=begin is not None)
 
 
 def _described(info: RunInfo, model: nn.Module) -> RunInfo:

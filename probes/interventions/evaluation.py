@@ -20,7 +20,7 @@ from .holdout import Holdout, Losses, joined, piece_losses, pieces
 from .patch import heard_arguments, without_caches
 from .table import INTERVENTIONS
 
-__all__ = ["Estimate", "Listener", "Task", "check_whole", "chosen_kinds", "estimate", "evaluate", "found_sites"]
+__all__ = ["Estimate", "Listener", "Task", "check_whole", "chosen_kinds", "evaluate", "found_sites"]
 
 
 @dataclass(frozen=True)
@@ -121,16 +121,12 @@ def evaluate(model: nn.Module, task: Task, listener: Listener, sites: Sites | No
         meter.begin(len(bench.layers), share)
         how = (meter.add, task.seed, task.initial, task.memory)
         context = Context(model, found, task.holdout, base, task.step, bench, *how)
-        expected = estimate(context, task.kinds, share, seconds)
+        expected = _estimate(context, task.kinds, share, seconds)
         listener.estimated(expected)
         records: list[Record] = [Scalar(task.step, "holdout_loss", base.mean)]
         listener.write(records)
         for name, kind in task.kinds.items():
-            began = time.perf_counter()
-            rows = _measured(name, kind, context, meter, listener)
-            if rows and expected.forwards[name]:
-                context.rates[name] = (time.perf_counter() - began) / (expected.forwards[name] * seconds)
-            records += rows
+            records += _measured(name, kind, context, meter, listener, expected.forwards[name] * seconds)
     return records
 
 
@@ -152,14 +148,21 @@ class _Meter:
             self._tell(done)
 
 
-def _measured(name: str, kind: Kind, context: Context, meter: _Meter, listener: Listener) -> list[Record]:
-    """A kind's records with what they took; none where it failed."""
-    before = meter.forwards
+def _measured(
+    name: str, kind: Kind, context: Context, meter: _Meter, listener: Listener, expected: float
+) -> list[Record]:
+    """A kind's records with what they took, noted for the next estimate; none where it failed.
+
+    expected: seconds that its forwards alone would take.
+    """
+    before, began = meter.forwards, time.perf_counter()
     try:
         found = kind.measure(context)
     except Exception as error:
         listener.failed(name, error)
         return []
+    if expected:
+        context.rates[name] = (time.perf_counter() - began) / expected
     records = [*found, Scalar(context.step, f"evaluated/{name}", meter.forwards - before)]
     listener.write(records)
     return records
@@ -172,7 +175,7 @@ def _timed(model: nn.Module, holdout: Holdout) -> tuple[Losses, float]:
     return base, time.perf_counter() - began
 
 
-def estimate(context: Context, kinds: dict[str, Kind], share: float, seconds: float) -> Estimate:
+def _estimate(context: Context, kinds: dict[str, Kind], share: float, seconds: float) -> Estimate:
     """What `kinds` will take, `seconds` being one forward's, of which the blocks take `share`.
 
     Forwards are counted. What is done between them, and a derivative beside them, costs by the model's size and the

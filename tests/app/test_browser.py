@@ -119,6 +119,8 @@ def test_a_click_on_the_heatmap_sets_layer_and_step(page, dashboard):
     page.wait_for_url("**/heatmap?*layers=3&step=40*", timeout=SLOW)
     until(page, f"{PLOTS}.length === 3 && {PLOTS}[1].layout && {PLOTS}[1].data.some(t => t.name === 'layer 3')")
     rest(page)
+    assert "layers=3" in page.url
+    assert "step=40" in page.url
     healthy(page)
 
 
@@ -157,6 +159,7 @@ def test_a_page_that_waits_for_a_store_shows_it_when_it_comes(page, serve, tmp_p
     page.get_by_text("Nothing to show yet").wait_for(timeout=SLOW)
     make_store(Nowhere.path, ["pre"], layers=2, steps=3)
     until(page, f"{PLOTS}.length === 1")
+    assert page.get_by_text("Nothing to show yet").count() == 0
     healthy(page)
 
 

@@ -344,6 +344,7 @@ def test_a_file_named_like_a_library_is_not_imported(
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     start_ingest(root)
     wait_until(lambda: segments(root) == [])
+    assert rows(root)
 
 
 def test_the_command_says_what_it_did(root: Path) -> None:

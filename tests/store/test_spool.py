@@ -162,6 +162,7 @@ def test_a_run_with_nothing_to_say_keeps_its_heart_beating(root: Path, quick: No
         first = store.runs()["heartbeat_at"][0]
         wait_until(lambda: store.runs()["heartbeat_at"][0] > first)
         writer.close()
+    assert store.layer_stats().empty
 
 
 def test_a_folder_that_vanishes_and_comes_back(root: Path, quick: None, capfd: pytest.CaptureFixture[str]) -> None:
