@@ -55,8 +55,8 @@ def watch(
 
     store: folder of the store; default $DEPTHSCOPE_STORE, else ./depthscope-runs. run: unique name, or generated.
     strategy: label of the norm strategy; when absent the placement that is detected. group: what to compare it with.
-    every: n samples steps 0, 1, 2, 4, 8, ... below n, then every n; or a function of the step.
-    config, tags, seed: kept with the run; config['data_id'] names its data.
+    every: n samples steps 0, 1, 2, 4, 8, ... below n, then every n; or a function of the step. config, tags, seed: kept
+    with the run; config['data_id'] names its data.
     mask: function of a forward's (args, kwargs) to [B, T] bool of real tokens; default the root's attention_mask.
     probe_batch: a fixed held-out batch (tensor, tuple or mapping of the forward's arguments), measured in eval mode
     every probe_every steps (default 10 x every) without touching random numbers, buffers or modes; phase 'probe'.
@@ -65,12 +65,11 @@ def watch(
     evaluate_only: these kinds in place of the cheap ones. Without evaluate_every, `Probe.evaluate` measures on demand.
     sites: {'blocks': ..., 'attn': ..., 'mlp': ...} where the model is not understood by itself.
     example_inputs: arguments to trace the model with now rather than at its first training forward.
-    resume: go on with a run of this name; earlier rows from the step on where it goes on are replaced. That step is
-    start_step; else what the optimizer counts, already now or at its first step (a checkpoint may be loaded in
-    between); else the run's last step + 1. start_step without resume: the number of a new run's first step.
+    resume: go on with a run of this name, in place of its rows from there on: at start_step; else at what the optimizer
+    counts, now or at its first step (a checkpoint may be loaded in between); else at the run's last step + 1.
+    start_step without resume: the number of a new run's first step.
 
-    Raises DepthscopeError: no repeated blocks, a taken name, a model that is watched already, an argument out of range.
-    After it has returned nothing raises into the training loop.
+    Raises DepthscopeError: no repeated blocks, a taken name, a model watched already, an argument out of range.
     """
     _check(model, evaluated=evaluate_every is not None)
     sampled, probed = schedule(every), schedule(_probe_every(every) if probe_every is None else probe_every)
