@@ -16,10 +16,10 @@ from .clipping import Clip
 from .distributed import gradient_of, local, shard_share
 from .metrics import METRICS, Of, ParameterGroup
 from .sites import Key
+from .weight_sample import each_stands_for, sampled
 
 __all__ = ["ParameterReader"]
 
-SAMPLED_ELEMENTS = 4_096
 _GRAD, _WEIGHT, _UPDATE, _SAMPLE, _HAS_GRAD = range(5)
 _BRANCHES = ("attn", "mlp")
 
@@ -32,18 +32,19 @@ class ParameterReader:
         self._dtype = torch.float32 if device.type == "mps" else torch.float64
         self._load()
 
+    @torch.no_grad()
     def _load(self) -> None:
         """Look the parameters up by name: sharding replaces them by others, between forwards too."""
         named = dict(self._model.named_parameters())
         self._parameters = list(named.values())
         self._index = {id(p): i for i, p in enumerate(self._parameters)}
-        self._strides = [_stride(p) for p in self._parameters]
         column = {name: i for i, name in enumerate(named)}
         member_GP = torch.zeros(len(self._groups), len(named), dtype=self._dtype)
         for row, names in enumerate(self._groups.values()):
             member_GP[row, [column[name] for name in names if name in column]] = 1
         share_P = torch.tensor([shard_share(p) for p in self._parameters], dtype=self._dtype)
         self._member_GP = (member_GP * share_P).to(self._device)
+        self._weight_5P = _weights(self._parameters).to(self._dtype).to(self._device)
         self._zero, self._one = torch.zeros((), device=self._device), torch.ones((), device=self._device)
         self.reset()
 
@@ -59,13 +60,15 @@ class ParameterReader:
         """How many numbers `take` gives."""
         return 5 * len(self._groups)
 
+    @torch.no_grad()
     def before_update(self, parameters: Iterable[Tensor]) -> None:
         """Remember a sample of these weights as they are before the optimizer moves them."""
         moving = list(parameters)
         if not self._read and any(id(p) not in self._index for p in moving):
             self._load()
-        self._before.update({i: self._sample(i).clone() for i in self._mine(moving)})
+        self._before.update({i: sampled(self._parameters[i]).clone() for i in self._mine(moving)})
 
+    @torch.no_grad()
     def after_update(self, parameters: Iterable[Tensor], clips: Sequence[Clip]) -> None:
         """Read gradients, weights and updates of what one optimizer moved; clipping is undone by its factor."""
         mine = self._mine(parameters)
@@ -77,18 +80,19 @@ class ParameterReader:
             self._undo(clip, [i for i in with_grad if id(self._parameters[i]) in clip.parameters])
         self._fill(_WEIGHT, mine, [self._parameters[i] for i in mine])
         moved = [i for i in mine if i in self._before]
-        after = [self._sample(i).float() for i in moved]
+        after = [sampled(self._parameters[i]).float() for i in moved]
         self._fill(_SAMPLE, moved, after)
         if moved:
             self._fill(_UPDATE, moved, torch._foreach_sub(after, [self._before[i].float() for i in moved]))
         self._before = {i: sample for i, sample in self._before.items() if i not in self._read}
 
+    @torch.no_grad()
     def take(self) -> Tensor:
         """The step's sums of squares by site as one flat tensor on the device; starts again."""
         rest = [i for i in range(len(self._parameters)) if i not in self._read]
         self._fill(_WEIGHT, rest, [self._parameters[i] for i in rest])
         flat = [norms.get(i, self._zero) for norms in self._norms for i in range(len(self._parameters))]
-        squares_5P = torch.stack(flat).to(self._dtype).view(5, -1).square()
+        squares_5P = torch.stack(flat).to(self._dtype).view(5, -1).square() * self._weight_5P
         self.reset()
         return (squares_5P @ self._member_GP.T).flatten()
 
@@ -112,10 +116,6 @@ class ParameterReader:
         found = (self._index.get(id(p)) for p in parameters)
         return [i for i in found if i is not None and i not in self._read]
 
-    def _sample(self, index: int) -> Tensor:
-        """A view of some of this rank's entries of a parameter."""
-        return local([self._parameters[index].detach()])[0].reshape(-1)[:: self._strides[index]]
-
     def _undo(self, clip: Clip, hit: list[int]) -> None:
         """Norms of gradients as they were before this clipping."""
         if hit:
@@ -124,16 +124,14 @@ class ParameterReader:
 
     def _fill(self, row: int, index: list[int], tensors: Sequence[Tensor | None]) -> None:
         """Norms of `tensors` into row `row`, one fused pass over all of them."""
-        present = local(t.detach() for t in tensors if t is not None)
+        present = local(t for t in tensors if t is not None)
         if present:
             norms = torch._foreach_norm(present, 2.0, dtype=torch.float32)
             self._norms[row].update(zip(index, (n.to(self._device) for n in norms), strict=True))
 
 
-def _stride(p: Tensor) -> int:
-    """The distance between sampled entries: at most SAMPLED_ELEMENTS of them, which visit every column."""
-    part = local([p.detach()])[0]
-    step = max(1, -(-part.numel() // SAMPLED_ELEMENTS))
-    while part.dim() and math.gcd(step, part.shape[-1]) > 1:
-        step += 1
-    return step
+def _weights(parameters: Sequence[Tensor]) -> Tensor:
+    """`[5, P]` what a squared norm counts: as many entries as each stands for, where they are sampled."""
+    weight_5P = torch.ones(5, len(parameters), dtype=torch.float64)
+    weight_5P[[_UPDATE, _SAMPLE]] = torch.tensor([each_stands_for(p) for p in parameters], dtype=torch.float64)
+    return weight_5P

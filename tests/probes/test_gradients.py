@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from depthscope.probes import watch
+from depthscope.probes.weight_sample import ENTRIES, sampled
 from depthscope.sample_runs import build_model
 
 WHOLE = ("block", "embed", "final_norm", "head", "other")
@@ -143,3 +144,31 @@ def test_padding_changes_no_number(store_path, read):
     )
     pd.testing.assert_frame_equal(alone, padded_stats, rtol=1e-5, atol=1e-7)
     assert read().steps(runs=["padded"]).tokens.item() == 14
+
+
+@pytest.mark.parametrize("shape", [(600, 384), (50, 1024), (9000,), (3, 1), (0, 8)])
+def test_a_sample_of_a_parameter_is_a_view_of_entries_from_all_over_it(shape):
+    weight = nn.Parameter(torch.arange(float(torch.Size(shape).numel())).reshape(shape))
+    with torch.no_grad():
+        entries = sampled(weight).long().flatten()
+    assert len(entries) == min(weight.numel(), len(entries)) <= ENTRIES
+    assert len(set(entries.tolist())) == len(entries)  # each once
+    if weight.numel() > ENTRIES:
+        assert len(entries) > 0.9 * ENTRIES
+        assert entries[0] == 0 and entries[-1] > 0.99 * weight.numel()
+        assert sampled(weight).data_ptr() == weight.data_ptr()
+    if len(shape) == 2 and weight.numel() > ENTRIES:
+        assert len(set((entries % shape[1]).tolist())) == shape[1]  # every column
+
+
+def test_the_sampled_update_is_that_of_the_whole_matrix(store_path, read):
+    model = build_model("pre", layers=2, width=128, heads=2, vocab=64, seed=1)
+    before = [p.detach().clone() for p in model.blocks[1].parameters()]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    one_step(model, store_path, batches(1)[0], optimizer=optimizer)
+    after = list(model.blocks[1].parameters())
+    assert max(p.numel() for p in after) > 4 * ENTRIES
+    moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)]).norm().item()
+    size = torch.cat([a.flatten() for a in after]).norm().item()
+    stats = read().layer_stats(runs=["r"], site="block", columns=["update_ratio"]).set_index("layer")
+    assert stats.update_ratio[2] == pytest.approx(moved / size, rel=0.1)
