@@ -113,7 +113,7 @@ def model_of(recipe: Recipe) -> Decoder:
     )
 
 
-CLAIMED = (*STANDARD, "pre-rms", "pre-crms", "power", "prepbn")
+CLAIMED = (*STANDARD, "power", "prepbn", "pre-rms", "pre-crms")
 """The strategies that the papers' claims in sample_runs.reproduction are about."""
 
 RECORDED = Recipe("pre", layers=24, steps=1000, every=50, probe_every=200, evaluate_every=100)
@@ -126,3 +126,12 @@ RUNS: dict[str, tuple[Recipe, ...]] = {
     "recorded-seed1": recipes_for(replace(SEEDED, seed=1), CLAIMED),
     "recorded-seed2": recipes_for(replace(SEEDED, seed=2), CLAIMED),
 }
+
+# The sweep of learning rates was fixed before it was run too: a smaller model and fewer steps than the recorded runs,
+# because it shared two cores with other work; 300 steps, because PRepBN's schedule takes 250.
+SWEEP = Recipe("pre", layers=8, width=32, batch=8, steps=300, evaluate_every=60, study="sweep")
+SWEEP_RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
+SWEEP_WIDEN = 3
+"""Rates beyond each edge of the grid, each twice or half the one before, as long as the best rate lies at the edge."""
+SWEEP_SEEDS = (0, 1)
+"""Every strategy with one seed before any with the next."""

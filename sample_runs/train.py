@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,17 @@ Report = Callable[[dict[str, Any]], None]
 PROBE_TOKENS = 2048  # enough tokens for every statistic of the stream
 HELD_OUT_TOKENS = 8192  # the loss of so many bytes differs by a few hundredths of a nat from that of all
 SECONDS_BETWEEN_REPORTS = 0.5
+
+
+class Log(Protocol):
+    """What the loop tells while it trains; a Probe is one."""
+
+    @property
+    def run(self) -> str: ...
+
+    def log(self, **scalars: Any) -> None: ...
+
+    def event(self, text: str) -> None: ...
 
 
 def train(
@@ -84,7 +95,7 @@ def attach(model: nn.Module, recipe: Recipe, corpus: Corpus, store: str | None, 
             number += 1
 
 
-def fit(model: nn.Module, recipe: Recipe, corpus: Corpus, probe: Probe, report: Report, keep: Keep) -> dict[str, Any]:
+def fit(model: nn.Module, recipe: Recipe, corpus: Corpus, probe: Log, report: Report, keep: Keep) -> dict[str, Any]:
     """The training loop: any loop will do, the probe sees the steps by itself."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, recipe))
