@@ -11,6 +11,7 @@ from rich.text import Text
 from depthscope.store import DepthscopeError, RunMissing, Store, StoreBusy, StoreMissing, run_table
 
 from ..findings import (
+    NOTHING,
     SEVERITIES,
     Evidence,
     Finding,
@@ -124,7 +125,7 @@ def follow_findings(
 
 
 def show(out: Console, finding: Finding) -> None:
-    """A sign, and beside it the sentence; for something to act on also the advice, the evidence and the rule."""
+    """A sign, and beside it the sentence, what to try and the evidence; for something to act on also the rule."""
     show_lines(out, finding.severity, paragraphs(finding))
 
 
@@ -141,9 +142,10 @@ def show_lines(out: Console, severity: Severity, said: Sequence[Text]) -> None:
 def paragraphs(finding: Finding) -> list[Text]:
     stack = "" if finding.evidence.stack == "main" else f" ({plain(finding.evidence.stack)})"
     said = [Text.assemble((f"{finding.title}{stack}: ", "bold"), finding.sentence)]
-    if finding.severity in ("critical", "warning"):
-        said.append(Text(f"→ {finding.advice}"))
+    if finding.severity != "ok":
+        said += [Text(f"→ {finding.advice}")] * (finding.advice != NOTHING)
         said.append(Text(f"{where(finding.evidence)}; confidence {finding.confidence}.", style="dim"))
+    if finding.severity in ("critical", "warning"):
         said.append(Text(f"Rule: {finding.rule}. Source: {finding.source}.", style="dim"))
     return said
 

@@ -33,12 +33,13 @@ from . import (
 )
 from .collect import collect
 from .comparison import comparison_caveats
-from .finding import SEVERITIES, Check, Confidence, Evidence, Finding, Severity
+from .finding import NOTHING, SEVERITIES, Check, Confidence, Evidence, Finding, Severity
 from .frames import RunFrames, layer_range
 from .thresholds import THRESHOLDS, BadThresholds, Thresholds, read_thresholds
 
 __all__ = [
     "FINDINGS",
+    "NOTHING",
     "SEVERITIES",
     "THRESHOLDS",
     "BadThresholds",

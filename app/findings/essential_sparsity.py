@@ -49,7 +49,11 @@ def sentence(found: Row, control: Row | None, early_days: str) -> str:
         f"for at most 1% of the held-out loss ({float(found['loss']):.3f} nats a token) at step "
         f"{int(found['step']):,}, without fine-tuning"
     )
-    beside = "untrained weights were not measured beside them" if control is None else f"untrained: {share(control)}"
+    beside = (
+        "untrained weights were not measured beside them"
+        if control is None
+        else f"of untrained weights {share(control)}"
+    )
     return "; ".join(filter(None, (f"{said[0].upper()}{said[1:]}", beside, early_days))) + "."
 
 

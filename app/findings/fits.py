@@ -51,12 +51,13 @@ def growth(values: pd.Series, limits: Thresholds = THRESHOLDS) -> Growth | None:
     """Growth of `values` (indexed by layer), or None with fewer than four finite, positive ones from layer 2 on.
 
     Flat below twofold growth; exponential when the fit of the logarithm has the larger R² and grows by more than 0.05
-    a block; else linear, which then means no more than: slower than exponential.
+    a block, and describes at least half of the differences; else linear, which then means no more than: not shown to
+    be exponential.
     """
     kept = values[(values.index >= 2) & (values > 0) & (values < float("inf"))]
     if len(kept) < limits.min_blocks:
         return None
     exp, lin, factor = exponential(kept), linear(kept), float(kept.iloc[-1] / kept.iloc[0])
-    steep = exp.slope > limits.growth_rate and exp.r2 > lin.r2
+    steep = exp.slope > limits.growth_rate and exp.r2 > max(lin.r2, limits.growth_fit)
     law = "flat" if factor < limits.growth_flat else "exponential" if steep else "linear"
     return Growth(law, factor, int(kept.index[0]), int(kept.index[-1]), exp, lin)

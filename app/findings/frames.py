@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-__all__ = ["Losses", "Rates", "RunFrames", "by_step", "highest", "in_forward_order", "layer_range", "lowest"]
+__all__ = [
+    "Losses",
+    "Rates",
+    "RunFrames",
+    "by_step",
+    "highest",
+    "in_backward_order",
+    "in_forward_order",
+    "layer_range",
+    "lowest",
+]
 
 
 # The order values are computed in within a block, to name the first that broke.
 FORWARD_ORDER = ("attn_raw", "attn_out", "resid_mid", "mlp_raw", "mlp_out", "resid_sum", "resid_post")
+# The order gradients of parameters are computed in; between the final norm and the embedding from layer to layer down.
+BACKWARD_ORDER = ("head", "final_norm", "mlp", "attn", "block", "embed")
 
 
 def _empty(*columns: str) -> pd.DataFrame:
@@ -141,6 +153,15 @@ def in_forward_order(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with `layer` and `site` in the order a forward computes them; what has no layer comes last."""
     place = [FORWARD_ORDER.index(site) if site in FORWARD_ORDER else -1 for site in rows["site"]]
     keyed = rows.assign(_depth=rows["layer"].astype("float64").fillna(math.inf), _place=place)
+    return keyed.sort_values(["_depth", "_place"], kind="stable").drop(columns=["_depth", "_place"])
+
+
+def in_backward_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of gradients in the order a backward computes them: the head, the layers from the last one down, the
+    embedding."""
+    place = [BACKWARD_ORDER.index(site) if site in BACKWARD_ORDER else len(BACKWARD_ORDER) for site in rows["site"]]
+    height = rows["layer"].astype("float64").where(rows["site"] != "embed", -1.0).fillna(math.inf)
+    keyed = rows.assign(_depth=-height, _place=place)
     return keyed.sort_values(["_depth", "_place"], kind="stable").drop(columns=["_depth", "_place"])
 
 

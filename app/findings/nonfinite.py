@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from .finding import NOTHING, Check, Evidence, Verdict
-from .frames import RunFrames, in_forward_order, layer_range
+from .frames import RunFrames, in_backward_order, in_forward_order, layer_range
 from .thresholds import OWN, Thresholds
 
 __all__ = ["CHECK"]
@@ -34,7 +34,7 @@ def broken(frames: RunFrames) -> Verdict:
     until = "and are still there" if lasting else f"and are gone after step {last:,}"
     sentence = (
         f"Non-finite values start in the {origin['what']} of {place(origin)} at step {first:,} {until} "
-        f"({extent(rows, layers)}). {interval(origin, first, frames)}"
+        f"({extent(rows, layers)}). {interval(origin, first, frames)}{spread(origin, first, frames)}"
     )
     if frames.losses.first_bad is not None:
         sentence += f" The loss is not finite from step {frames.losses.first_bad:,}."
@@ -55,15 +55,22 @@ def interval(origin: pd.Series, first: int, frames: RunFrames) -> str:
         return f"Step {last:,} was still clean."
     end = min(first, bad_loss) if bad_loss is not None and bad_loss > last else first
     said = f"Step {last:,} is the last clean sample, so it happened after it and no later than step {end:,}."
-    if origin["layer"] == 0 and frames.n_layers and everywhere(frames, first):
+    if origin["layer"] == 0 and frames.n_layers and everywhere(frames, first, "resid_post") > frames.n_layers:
         return f"{said} Every layer has them by then: which came first cannot be told; sample more often."
     return said
 
 
-def everywhere(frames: RunFrames, step: int) -> bool:
-    """Whether every block output is broken at `step`."""
-    rows = frames.nonfinite[(frames.nonfinite["first_step"] == step) & (frames.nonfinite["site"] == "resid_post")]
-    return len(set(rows["layer"])) > frames.n_layers
+def spread(origin: pd.Series, first: int, frames: RunFrames) -> str:
+    """Said where all gradients break at once: clipping by a norm that is not finite makes them so."""
+    if origin["site"] == "head" and everywhere(frames, first, "block") == frames.n_layers > 0:
+        return " Every gradient has them by then, as after clipping by such a norm: which came first cannot be told."
+    return ""
+
+
+def everywhere(frames: RunFrames, step: int, site: str) -> int:
+    """In how many layers a site is broken from `step` on."""
+    rows = frames.nonfinite[(frames.nonfinite["first_step"] == step) & (frames.nonfinite["site"] == site)]
+    return len(set(rows["layer"]))
 
 
 def broken_loss(frames: RunFrames, first: int) -> Verdict:
@@ -87,9 +94,11 @@ def verdict(lasting: bool, sentence: str, evidence: Evidence) -> Verdict:
 
 
 def first_row(rows: pd.DataFrame) -> pd.Series:
-    """The earliest row; of one step's rows activations before gradients, then the lowest layer, then forward order."""
-    order = in_forward_order(rows.assign(backward=rows["what"] != "activation"))
-    return order.sort_values(["first_step", "backward"], kind="stable").iloc[0]
+    """The earliest row; of one step's rows activations before gradients, each in the order they are computed in."""
+    earliest = rows[rows["first_step"] == rows["first_step"].min()]
+    activations = earliest[earliest["what"] == "activation"]
+    ordered = in_backward_order(earliest) if activations.empty else in_forward_order(activations)
+    return ordered.iloc[0]
 
 
 def place(row: pd.Series) -> str:

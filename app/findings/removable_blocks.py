@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..text import plain
 from .finding import NOTHING, Check, Evidence, Severity, Verdict
 from .frames import RunFrames
 from .thresholds import OWN, Thresholds
@@ -11,6 +12,14 @@ __all__ = ["CHECK"]
 
 CONTROLS = ("random",)
 """Rankings that are there to be beaten."""
+WORDS = {
+    "block_influence": "those of the least block influence",
+    "angular_distance": "the run of neighbours that turns the stream least",
+    "skip_loss": "those cheapest to skip alone",
+    "greedy": "chosen one after the other, the cheapest each time",
+    "last_k": "the last ones",
+}
+"""How the blocks were chosen, by the names in the store."""
 
 
 def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
@@ -33,8 +42,8 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
     severity: Severity = "info" if enough else "ok"
     return Verdict(
         severity,
-        f"{most} of {frames.n_layers} blocks, ranked by {str(best['ranking']).replace('_', ' ')}, can be removed "
-        f"together for {best['delta']:+.4f} ± {best['delta_se']:.4f} nats a token at step {step:,}, less than "
+        f"{most} of {frames.n_layers} blocks ({WORDS.get(str(best['ranking']), plain(best['ranking']))}) can be "
+        f"removed together for {best['delta']:+.4f} ± {best['delta_se']:.4f} nats a token at step {step:,}, less than "
         f"{limits.cheap_loss:.0%} of the held-out loss.",
         evidence,
         "low" if too_early(frames, limits) else "medium",

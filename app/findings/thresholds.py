@@ -38,6 +38,8 @@ class Thresholds:
     """Exponential growth of the stream variance per block; below it the two laws cannot be told apart. Own choice."""
     growth_flat: float = 2.0
     """Variance of the last layer over layer 2 below this is flat (Post-LN, DeepNorm: 1). Own choice."""
+    growth_fit: float = 0.5
+    """R² that a law has to have to be named at all. Own choice."""
     explosion_depth: float = 1e4
     """Largest variance over that of layer 2, past which half-precision branches no longer reach the stream. Own
     choice."""

@@ -12,9 +12,10 @@ def too_early(frames: RunFrames, limits: Thresholds) -> str:
     """Why the run is too young for a verdict on depth; '' when it is not, or when its age is not known."""
     step = frames.last_step
     if step is not None and step < limits.trained_steps:
-        return f"only {step:,} steps so far"
+        return f"only {step:,} steps so far ({limits.trained_steps:,} are asked for)"
     if frames.tokens and frames.n_params and frames.tokens < limits.trained_tokens * frames.n_params:
-        return f"only {frames.tokens / frames.n_params:.2g} training tokens per parameter so far"
+        seen = frames.tokens / frames.n_params
+        return f"only {seen:.2g} training tokens per parameter so far ({limits.trained_tokens:g} are asked for)"
     return ""
 
 

@@ -35,7 +35,7 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
     alone = median is not None and median.law == "flat" and newest.law != "flat"
     return Verdict(
         severity(newest, noted=alone or bool(too_early(frames, limits))),
-        sentence(step, newest) + typical(newest, median),
+        sentence(step, newest, limits) + typical(newest, median),
         Evidence(
             run=frames.run,
             metric="variance",
@@ -57,7 +57,7 @@ def severity(found: Growth, noted: bool) -> Severity:
     return "ok" if found.law == "flat" else "info"
 
 
-def sentence(step: int, found: Growth) -> str:
+def sentence(step: int, found: Growth, limits: Thresholds) -> str:
     span = f"from layer {found.first} to {found.last} at step {step:,}"
     fits = f"R² {found.exp.r2:.3f} exponential, {found.lin.r2:.3f} linear"
     if found.law == "flat":
@@ -65,6 +65,8 @@ def sentence(step: int, found: Growth) -> str:
     grows = f"The variance of the stream grows {found.factor:,.1f}× {span}"
     if found.law == "exponential":
         return f"{grows}, exponentially: {math.exp(found.exp.slope):,.3g}× a block ({fits})."
+    if max(found.exp.r2, found.lin.r2) < limits.growth_fit:
+        return f"{grows}, neither exponentially nor along a line ({fits})."
     return f"{grows}, not exponentially: by about {found.lin.slope:,.3g} a block ({fits})."
 
 
@@ -72,15 +74,17 @@ def typical(mean: Growth, median: Growth | None) -> str:
     """How the median token fares; '' where it was not measured or says the same."""
     if median is None or median.law == mean.law:
         return ""
-    return f" The median token's grows {median.factor:,.1f}× ({median.law}): few tokens carry the mean."
+    carried = median.law == "flat" or mean.factor > 2 * median.factor
+    means = "few tokens carry the mean" if carried else "the two laws lie too close to be told apart"
+    return f" The median token's grows {median.factor:,.1f}× ({median.law}): {means}."
 
 
 def rule(limits: Thresholds) -> str:
     return (
         "variance and its logarithm are fitted against the layer, from layer 2 on; flat when the last layer has less "
         f"than {limits.growth_flat:g} times the variance of layer 2; exponential (a warning) when the fit of the "
-        f"logarithm has the larger R² and a slope above {limits.growth_rate:g} a block; else linear; only noted where "
-        "the median token's variance is flat or the run too young (undertrained)"
+        f"logarithm has the larger R², at least {limits.growth_fit:g}, and a slope above {limits.growth_rate:g} a "
+        "block; else linear; only noted where the median token's variance is flat or the run too young (undertrained)"
     )
 
 

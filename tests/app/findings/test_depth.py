@@ -57,6 +57,17 @@ class TestVarianceGrowth:
         finding = find("variance_growth", frames(stream=rows))
         assert finding.severity == "info" and "few tokens carry the mean" in finding.sentence
 
+    def test_close_laws_of_mean_and_median_are_not_blamed_on_few_tokens(self):
+        rows = by_layer("variance", lambda layer: 1 + 6 * layer)
+        rows["variance_median"] = [math.exp(0.2 * layer) for layer in rows["layer"]]
+        sentence = find("variance_growth", frames(stream=rows)).sentence
+        assert "(exponential): the two laws lie too close to be told apart" in sentence
+
+    def test_a_stream_that_no_law_describes_is_given_none(self):
+        jagged = stream(lambda layer: 3.0 if layer == 12 else 1.0 + 9.0 * (layer % 2))
+        finding = find("variance_growth", jagged)
+        assert finding.severity == "info" and "neither exponentially nor along a line" in finding.sentence
+
     def test_a_young_run_is_only_noted(self):
         assert find("variance_growth", stream(lambda layer: math.exp(0.3 * layer), last_step=50)).severity == "info"
 
@@ -129,8 +140,11 @@ class TestUndertrained:
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
-            ({"last_step": 99}, "Only 99 steps so far:"),
-            ({"tokens": 4_900_000, "n_params": 1_000_000}, "Only 4.9 training tokens per parameter so far"),
+            ({"last_step": 99}, "Only 99 steps so far (100 are asked for):"),
+            (
+                {"tokens": 4_900_000, "n_params": 1_000_000},
+                "Only 4.9 training tokens per parameter so far (5 are asked for):",
+            ),
         ],
     )
     def test_a_young_run_is_noted_with_the_reason(self, fields, said):

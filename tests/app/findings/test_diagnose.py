@@ -99,7 +99,7 @@ class TestThresholds:
         """Every threshold is used, and every rule names the numbers it goes by."""
         sources = "".join(inspect.getsource(inspect.getmodule(check.judge)) for check in FINDINGS.values())
         unused = [name.name for name in dataclasses.fields(Thresholds) if f"limits.{name.name}" not in sources]
-        assert set(unused) <= {"recent_steps", "growth_rate", "growth_flat"} | {"min_blocks"}, unused
+        assert set(unused) <= {"recent_steps", "growth_rate", "growth_flat", "min_blocks"}, unused
 
 
 class TestParts:

@@ -84,7 +84,8 @@ class TestRemovableBlocks:
         curve = [("greedy", 1, 0.001), ("greedy", 2, 0.01), ("greedy", 3, 0.3), ("last_k", 1, 0.02)]
         finding = find("removable_blocks", removals(*curve))
         assert finding.severity == "info"
-        assert "2 of 12 blocks, ranked by greedy, can be removed together for +0.0100 ± 0.0010" in finding.sentence
+        assert "2 of 12 blocks (chosen one after the other, the cheapest each time) can be" in finding.sentence
+        assert "removed together for +0.0100 ± 0.0010" in finding.sentence
 
     def test_random_blocks_are_a_control_and_no_recipe(self):
         assert silent("removable_blocks", removals(("random", 2, 0.0)))
@@ -108,7 +109,7 @@ class TestEssentialSparsity:
         finding = find("essential_sparsity", drops())
         assert finding.severity == "info" and finding.confidence == "medium"
         assert "40% of the weights of the blocks, the smallest in each matrix" in finding.sentence
-        assert finding.sentence.endswith("untrained: at least 90%.")
+        assert finding.sentence.endswith("of untrained weights at least 90%.")
 
     def test_without_a_control_and_in_young_runs_it_is_hardly_believed(self):
         finding = find("essential_sparsity", drops(control=None))
@@ -165,5 +166,5 @@ def test_from_a_store_to_its_findings(tmp_path):
     assert "layers 7–12" in found["pre"]["idle_blocks"].sentence
     assert found["post"]["idle_blocks"].severity == "ok"
     assert "can be removed together" in found["pre"]["removable_blocks"].sentence
-    assert "untrained: at least 90%" in found["pre"]["essential_sparsity"].sentence
+    assert "of untrained weights at least 90%" in found["pre"]["essential_sparsity"].sentence
     assert "abrupt_sparsification" not in found["pre"] and "batch_fluctuation" not in found["pre"]

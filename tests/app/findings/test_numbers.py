@@ -58,6 +58,24 @@ class TestNonfinite:
         ]
         assert "layer 7 (attn_out)" in find("nonfinite", frames(nonfinite=pd.concat(rows))).sentence
 
+    def test_gradients_break_from_the_last_layer_down(self):
+        rows = [
+            *(
+                broken(240, 500, what="gradient", site=site, layer=layer)
+                for site in ("block", "attn")
+                for layer in (3, 4)
+            ),
+            broken(240, 500, what="gradient", site="embed", layer=None),
+            broken(250, 500, what="gradient", site="head", layer=None),
+        ]
+        assert "gradient of layer 4 (attn) at step 240" in find("nonfinite", frames(nonfinite=pd.concat(rows))).sentence
+
+    def test_when_every_gradient_is_broken_at_once_no_layer_is_blamed(self):
+        blocks = [broken(240, 500, what="gradient", site="block", layer=float(layer)) for layer in BLOCKS]
+        rows = pd.concat([*blocks, broken(240, 500, what="gradient", site="head", layer=None)])
+        sentence = find("nonfinite", frames(nonfinite=rows)).sentence
+        assert "as after clipping by such a norm: which came first cannot be told" in sentence
+
     def test_a_site_without_layer_is_named(self):
         rows = broken(240, 500, what="gradient", site="embed", layer=None)
         finding = find("nonfinite", frames(nonfinite=rows))
