@@ -251,9 +251,9 @@ FAULTS = (
     replace(
         SOUND,
         name="counted",
-        what="nothing is done; weights near zero are counted every 15 steps",
+        what="nothing is done; weights near zero are counted every 9 steps",
         kinds=("near_zero",),
-        kinds_every=15,
+        kinds_every=9,
     ),
     Fault(
         "nan-element",
@@ -507,10 +507,10 @@ FAULTS = (
     ),
     Fault(
         "zeroed",
-        "the smallest fifth of all weights becomes 0 at step 75; weights near zero are counted every 15 steps",
+        "the smallest fifth of all weights becomes 0 at step 50; weights near zero are counted every 9 steps",
         must={"jump": anywhere},
         kinds=("near_zero",),
-        kinds_every=15,
-        before=lambda trial, step: zero_weights(trial) if step == 75 else None,
+        kinds_every=9,
+        before=lambda trial, step: zero_weights(trial) if step == 50 else None,
     ),
 )
