@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .errors import DepthscopeError
-from .reader import Question, Store, ask, where_sql
+from .reader import Question, Steps, Store, ask, where_sql
 from .schema import base_columns, quote
 
 if TYPE_CHECKING:  # frames are made by DuckDB; a training process does not load pandas
@@ -120,11 +120,18 @@ def depth_profile(
 
 
 def layer_step(
-    store: Store, run: str, metric: str, site: str, phase: str, stack: str = "main", bins: int = 400
+    store: Store,
+    run: str,
+    metric: str,
+    site: str,
+    phase: str,
+    stack: str = "main",
+    bins: int = 400,
+    steps: Steps = (None, None),
 ) -> "pd.DataFrame":
     """A metric over depth and time: step, layer, low, high, last, nonfinite. At most `bins` buckets of equally many
-    sampled steps; `step` is the last one of its bucket."""
-    where, params = _rows_where(run, site, phase, stack)
+    sampled steps, of those within `steps` (ends included); `step` is the last one of its bucket."""
+    where, params = _rows_where(run, site, phase, stack, steps)
 
     def make(metrics: Mapping[str, str]) -> Question:
         sql = f"""
@@ -144,12 +151,20 @@ def layer_step(
     return ask(store, make)
 
 
-def series(store: Store, runs: str | Iterable[str], name: str, x: str = "step", points: int = 1000) -> "pd.DataFrame":
+def series(
+    store: Store,
+    runs: str | Iterable[str],
+    name: str,
+    x: str = "step",
+    points: int = 1000,
+    within: tuple[float, float] | None = None,
+) -> "pd.DataFrame":
     """A column of `steps` or a logged scalar over step, tokens or wall_time.
 
     Columns run, strategy, step, x, low, high, last, nonfinite. At most `points` buckets a run, of equally many steps;
     step and x are those of the bucket's last step. wall_time counts seconds from the run's first row. Steps that have
-    no x (tokens never logged) are left out.
+    no x (tokens never logged) are left out. `within`: only the values between two positions on x, and the nearest one
+    on either side, so that a line goes on to the edges of a picture.
     """
     where, params = where_sql((None, None), {"run": runs})
     if name in base_columns()["steps"].keys() - {"run", "step"}:
@@ -157,9 +172,10 @@ def series(store: Store, runs: str | Iterable[str], name: str, x: str = "step", 
     else:
         values = f"SELECT run, step, value FROM scalars WHERE {where} AND name = ?"
         params = [*params, name]
+    buckets = _bucketed(values, "run", x, points, within)
     sql = f"""
         SELECT b.run, r.strategy, b.step, b.x, b.low, b.high, b.last, b.nonfinite
-        FROM ({_bucketed(values, "run", x, points)}) AS b LEFT JOIN runs AS r ON r.run = b.run ORDER BY b.run, b.step"""
+        FROM ({buckets}) AS b LEFT JOIN runs AS r ON r.run = b.run ORDER BY b.run, b.step"""
     return ask(store, lambda metrics: (sql, params))
 
 
@@ -173,13 +189,14 @@ def layer_series(
     x: str = "step",
     points: int = 1000,
     stack: str = "main",
+    within: tuple[float, float] | None = None,
 ) -> "pd.DataFrame":
-    """A metric of some layers over `x`: layer, step, x, low, high, last, nonfinite, bucketed as `series` is."""
+    """A metric of some layers over `x`: layer, step, x, low, high, last, nonfinite, cut and bucketed as `series` is."""
     where, params = _rows_where(run, site, phase, stack, (None, None), layers)
 
     def make(metrics: Mapping[str, str]) -> Question:
         values = f"SELECT run, step, layer, {_metric(metric, metrics)} AS value FROM layer_stats WHERE {where}"
-        buckets = _bucketed(values, "run, layer", x, points)
+        buckets = _bucketed(values, "run, layer", x, points, within)
         return f"SELECT layer, step, x, low, high, last, nonfinite FROM ({buckets}) ORDER BY layer, step", params
 
     return ask(store, make)
@@ -198,18 +215,28 @@ def sampled_steps(store: Store, runs: str | Iterable[str], phase: str) -> "pd.Da
     return ask(store, lambda metrics: (sql, [*params, *time_params]))
 
 
-def _bucketed(values: str, group: str, x: str, points: int) -> str:
+def _bucketed(values: str, group: str, x: str, points: int, within: tuple[float, float] | None) -> str:
     """SQL that puts the rows (run, step, value, ...) of `values` into at most `points` buckets by `group`."""
     if x not in _AXES:
         raise DepthscopeError(f"expected x to be one of {', '.join(_AXES)}, got {x[:80]!r}")
     join = "" if x == "step" else "LEFT JOIN steps AS s ON s.run = v.run AND s.step = v.step"
+    placed = f"""
+        SELECT v.*, {_AXES[x]} AS x FROM ({values}) AS v {join} WHERE value IS NOT NULL AND {_AXES[x]} IS NOT NULL"""
     return f"""
         SELECT {group}, max(step) AS step, arg_max(x, step) AS x, {_EXTREMES} FROM (
             SELECT *, (row_number() OVER (PARTITION BY {group} ORDER BY step) - 1) * {int(points)}
                 // greatest({int(points)}, count(*) OVER (PARTITION BY {group})) AS bucket
-            FROM (SELECT v.*, {_AXES[x]} AS x FROM ({values}) AS v {join})
-            WHERE value IS NOT NULL AND x IS NOT NULL
+            FROM ({placed if within is None else _cut(placed, group, within)})
         ) GROUP BY {group}, bucket"""
+
+
+def _cut(placed: str, group: str, within: tuple[float, float]) -> str:
+    """SQL that leaves of the rows of `placed` those between two positions and the nearest on either side."""
+    first, last = map(float, within)
+    return f"""
+        SELECT * FROM ({placed})
+        WINDOW near AS (PARTITION BY {group} ORDER BY step)
+        QUALIFY coalesce(lead(x) OVER near >= {first!r}, true) AND coalesce(lag(x) OVER near <= {last!r}, true)"""
 
 
 def _rows_where(

@@ -170,6 +170,31 @@ def test_the_x_axes(root: Path, x: str, expected: list[float]) -> None:
     assert layer_series(store, "a", "variance", "resid_post", "train", [2], x=x, points=2)["x"].tolist() == expected
 
 
+@pytest.mark.parametrize("x", ["step", "tokens", "wall_time"])
+def test_a_stretch_of_a_line_comes_in_finer_buckets_with_its_neighbours(root: Path, x: str) -> None:
+    store = spike(root)
+    unit = {"step": 1, "tokens": 3, "wall_time": 10.0}[x]
+    within = (29.5 * unit, 35 * unit)
+    raw = series(store, "a", "loss", x=x, points=10, within=within)
+    assert raw["step"].tolist() == list(range(29, 37))
+    assert raw["x"].tolist() == [step * unit for step in range(29, 37)]
+    assert raw["last"].tolist() == [1.0, 1.0, 1.0, 1.0, 50.0, -5.0, 1.0, 1.0]
+    layers = layer_series(store, "a", "variance", "resid_post", "train", [1, 2], x=x, points=4, within=within)
+    assert data(layers[layers["layer"] == 1][["step", "low", "high"]]) == [
+        [30, 1.0, 1.0],
+        [32, 1.0, 1.0],
+        [34, -5.0, 50.0],
+        [36, 1.0, 1.0],
+    ]
+    beyond = layer_series(store, "a", "variance", "resid_post", "train", [2], x=x, within=(60 * unit, 70 * unit))
+    assert beyond["step"].tolist() == [49]
+
+
+def test_a_stretch_of_steps_of_all_layers(root: Path) -> None:
+    heat = layer_step(spike(root), "a", "variance", "resid_post", "train", bins=2, steps=(33, 34))
+    assert data(heat[heat["layer"] == 1]) == [[33, 1, 50.0, 50.0, 50.0, 0], [34, 1, -5.0, -5.0, -5.0, 0]]
+
+
 def test_another_axis_is_an_error(store: Store) -> None:
     with pytest.raises(DepthscopeError, match="expected x to be one of step, tokens, wall_time, got 'run'"):
         series(store, "a", "loss", x="run")
