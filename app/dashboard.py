@@ -102,7 +102,7 @@ def run_server(store: Path, host: str, port: int) -> None:
     from streamlit.runtime.pages_manager import PagesManager
 
     from .guard import Guard
-    from .live_chart import LIBRARY, LIBRARY_PATH
+    from .plot import LIBRARY, LIBRARY_PATH
 
     # For main.py, a script to Streamlit; a lake's URL is no path.
     os.environ["DEPTHSCOPE_STORE"] = target_url(store) or str(store.absolute())

@@ -34,7 +34,7 @@ FOLLOWED = 5
 def evidence_view(finding: Any, view: View) -> tuple[str, View]:
     """The page that shows the evidence of a row of `findings_frame`, and the view to open it with."""
     page = ELSEWHERE.get(finding.metric, "heatmap")
-    at = replace(view, run=finding.run, stack=finding.stack)
+    at = replace(view, run=finding.run, stack=finding.stack, zoom=())
     if page == "compare" or finding.metric == "all":
         return page, replace(at, step=None)
     if page in HELD_OUT:

@@ -17,6 +17,7 @@ from .live import follow, keep_folded, still_running
 from .menu import Menu, menu
 from .scene import Scene, revision
 from .sidebar import live_toggle, newest_runs, sidebar
+from .stretch import stretch_control
 from .style import ICON, LOGO, PAGE_STYLE
 from .text import markdown
 from .theme import DARK, LIGHT
@@ -71,7 +72,7 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
         follow(lambda: _has_runs(store.path))
         return
     started = time.monotonic()
-    view = sidebar(asked, runs)
+    view = stretch_control(sidebar(asked, runs), asked.x)
     scene = Scene(store, view, runs, DARK if st.context.theme.type == "dark" else LIGHT, place.links)
     st.header(place.page.title, anchor=False)
     notice = st.empty()

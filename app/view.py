@@ -1,6 +1,8 @@
 """What the reader is looking at, as data: it travels between the widgets, the URL, the figures and the report."""
 
 import dataclasses
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -30,6 +32,8 @@ class View:
     step: int | None = None
     """Show each run at its newest sample up to this step; None: the newest there is."""
     x: str = "step"
+    zoom: tuple[float, ...] = ()
+    """The stretch of `x` that figures over training show, from and to, in its units; empty: all of it."""
     scale: str = "auto"
     """Axis of the values: 'log', 'linear', or 'auto': log where they span more than 1.5 decades."""
     search: str = ""
@@ -56,6 +60,11 @@ class View:
         """The run that a single-run figure shows; '' when there is none."""
         return self.run if self.run in self.runs else next(iter(self.runs), "")
 
+    @property
+    def stretch(self) -> tuple[float, float] | None:
+        """`zoom` as queries take it."""
+        return (self.zoom[0], self.zoom[1]) if self.zoom else None
+
     def keep(self, names: Iterable[str]) -> "View":
         """This view with every field outside `names` at its default: what a cached query may depend on."""
         return View(**{name: getattr(self, name) for name in names})
@@ -70,8 +79,12 @@ def to_params(view: View) -> dict[str, list[str]]:
     for field in dataclasses.fields(View):
         value = getattr(view, field.name)
         if value != field.default and value is not None:
-            params[field.name] = [str(v) for v in value] if isinstance(value, tuple) else [str(value)]
+            params[field.name] = [_written(v) for v in value] if isinstance(value, tuple) else [str(value)]
     return params
+
+
+def _written(value: object) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def from_params(params: Mapping[str, list[str]]) -> View:
@@ -108,6 +121,13 @@ def _numbers(_name: str, values: list[str]) -> tuple[int, ...]:
     return tuple(n for n in map(_whole, dict.fromkeys(values)) if n is not None)
 
 
+def _stretch(_name: str, values: list[str]) -> tuple[float, ...] | None:
+    ends = tuple(float(text) for text in values if _DECIMAL.fullmatch(text))
+    return ends if len(ends) == len(values) == 2 and -math.inf < ends[0] < ends[1] < math.inf else None
+
+
+_DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?(e[-+]?[0-9]{1,3})?", re.ASCII)
+
 _READERS = {
     "runs": _names,
     "run": _text,
@@ -120,6 +140,7 @@ _READERS = {
     "layers": _numbers,
     "step": _number,
     "x": _text,
+    "zoom": _stretch,
     "scale": _text,
     "depth": _text,
     "pruning": _text,

@@ -14,7 +14,7 @@ __all__ = ["GRAD_NORM"]
 
 def grad_norm_query(store: Store, view: View) -> pd.DataFrame:
     """Columns run, strategy, step, x, low, high, last, nonfinite; x counts what the view asks for."""
-    return series(store, view.runs, "grad_norm", x=view.x)
+    return series(store, view.runs, "grad_norm", x=view.x, within=view.stretch)
 
 
 GRAD_NORM = Figure(
@@ -22,7 +22,7 @@ GRAD_NORM = Figure(
     title="Gradient norm",
     caption="Look for spikes before those of the loss; it is measured at sampled steps, and wherever the training "
     "clips by norm.",
-    reads=("runs", "x"),
+    reads=("runs", "x", "zoom"),
     query=grad_norm_query,
     info=lambda frame, view: series_info(frame, view, "Gradient norm (loss/weight)"),
     draw=lambda info, theme: series_figure(info, theme, "No gradient norm was measured yet."),

@@ -14,11 +14,7 @@ from ..theme import NONFINITE, Theme
 from .axes import layer_axis
 from .blank import blank_figure
 
-__all__ = ["Heat", "add_targets", "heat_alt", "heat_figure", "heat_table"]
-
-
-TARGETS = 3000
-"""Clickable places of a heatmap at most: each is an element of the page."""
+__all__ = ["Heat", "heat_alt", "heat_figure", "heat_table"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,8 @@ class Heat:
     """Where the reader stands in time, in units of `x`."""
     marked_layers: tuple[int, ...] = ()
     note: str = ""
+    divisor: float = 1.0
+    """What positions on x are divided by: 3600 where seconds are drawn as hours."""
 
     @property
     def empty(self) -> bool:
@@ -163,32 +161,6 @@ def _marks(info: Heat, theme: Theme) -> list[dict[str, object]]:
     for layer in info.marked_layers:
         marks.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": layer, "y1": layer, "line": line})
     return marks
-
-
-def add_targets(figure: go.Figure, info: Heat) -> None:
-    """Invisible squares over the cells: Plotly cannot select cells, but points. customdata: step, layer, value.
-
-    The squares answer to the pointer in place of the cells, which would otherwise take the click.
-    """
-    figure.update_traces(hoverinfo="skip", hovertemplate=None, selector={"type": "heatmap"})
-    stride = max(1, -(-len(info.steps) * len(info.layers) // TARGETS))
-    columns = range(len(info.steps) - 1, -1, -stride)
-    rows = list(zip(info.layers, info.values, strict=True))
-    places = [(info.x[n], layer, info.steps[n], row[n]) for n in columns for layer, row in rows if row[n] is not None]
-    x, layers, steps, values = (np.asarray(part, dtype=np.float64) for part in zip(*places, strict=True))
-    figure.add_trace(
-        go.Scatter(
-            x=x,
-            y=layers,
-            customdata=np.stack([steps, layers, values], axis=1),
-            mode="markers",
-            marker={"symbol": "square", "size": 12, "opacity": 0},
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-            hovertemplate="layer %{y}, %{x:,}<br><b>%{customdata[2]:.4g}</b>",
-            name="",
-        )
-    )
 
 
 def heat_table(info: Heat) -> pd.DataFrame:

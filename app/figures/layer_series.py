@@ -1,5 +1,7 @@
 """One metric of a few layers of one run over training: which layer left the others, and when."""
 
+from dataclasses import replace
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
@@ -28,10 +30,13 @@ def layer_series_query(store: Store, view: View) -> pd.DataFrame:
     """Columns layer, step, x, low, high, last, nonfinite, phase, run, metric, title, unit, site, for the focus run."""
     run = view.focus
     layers = list(view.layers or _default_layers(store, view))
-    frame = followed_phase(
-        view.phase,
-        lambda phase: layer_series(store, run, view.metric, view.site, phase, layers, x=view.x, stack=view.stack),
-    )
+
+    def fetch(phase: str) -> pd.DataFrame:
+        return layer_series(
+            store, run, view.metric, view.site, phase, layers, x=view.x, stack=view.stack, within=view.stretch
+        )
+
+    frame = followed_phase(view.phase, fetch)
     return described(frame, view.metric, store.metrics()).assign(site=view.site, run=run)
 
 
@@ -46,7 +51,8 @@ def layer_series_info(frame: pd.DataFrame, view: View) -> Lines:
     axis = horizontal(view.x, float(frame["x"].max()) if len(frame) else 0.0)
     groups = frame.astype({"layer": int}).sort_values(["layer", "x"]).groupby("layer") if len(frame) else ()
     lines = [_line(f"layer {layer}", rows, axis.divisor) for layer, rows in groups]
-    return lines_info(lines, axis.title, value_title(frame), view.scale, measured(batch(frame)))
+    info = lines_info(lines, axis.title, value_title(frame), view.scale, measured(batch(frame)))
+    return replace(info, divisor=axis.divisor)
 
 
 def _line(label: str, rows: pd.DataFrame, divisor: float) -> Line:
@@ -77,7 +83,7 @@ LAYER_SERIES = Figure(
     title="Layers over time",
     caption="Look for the layer that leaves the others and for the step at which it does; the band is the range "
     "inside each bucket of steps.",
-    reads=("runs", "run", "metric", "site", "stack", "phase", "layers", "x"),
+    reads=("runs", "run", "metric", "site", "stack", "phase", "layers", "x", "zoom"),
     query=layer_series_query,
     info=layer_series_info,
     draw=layer_series_figure,

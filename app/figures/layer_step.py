@@ -8,10 +8,11 @@ of their own and are counted.
 import numpy as np
 import pandas as pd
 
-from depthscope.store import Store, layer_step, sampled_steps
+from depthscope.store import Store, layer_step
 
 from ..view import View
 from .axes import horizontal, is_log, joined
+from .clock import placed, sampled_clock, steps_around
 from .depth_profile import value_title
 from .frames import batch, described, followed_phase, measured
 from .heat import Heat, heat_alt, heat_figure, heat_table
@@ -22,23 +23,18 @@ __all__ = ["LAYER_STEP", "layer_step_info"]
 
 def layer_step_query(store: Store, view: View) -> pd.DataFrame:
     """Columns step, layer, low, high, last, nonfinite, x, phase, run, metric, title, unit, site, for the focus run."""
-    run = view.focus
-    frame = followed_phase(
-        view.phase,
-        lambda phase: _placed(
-            store, view, layer_step(store, run, view.metric, view.site, phase, stack=view.stack), phase
-        ),
-    )
-    return described(frame, view.metric, store.metrics()).assign(site=view.site, run=run)
+    frame = followed_phase(view.phase, lambda phase: _on_axis(store, view, phase))
+    return described(frame, view.metric, store.metrics()).assign(site=view.site, run=view.focus)
 
 
-def _placed(store: Store, view: View, frame: pd.DataFrame, phase: str) -> pd.DataFrame:
-    """The frame with `x`: tokens or wall time of the sampled step at or before each bucket's step."""
-    if view.x == "step" or frame.empty:
+def _on_axis(store: Store, view: View, phase: str) -> pd.DataFrame:
+    if view.x == "step" and not view.zoom:
+        frame = layer_step(store, view.focus, view.metric, view.site, phase, stack=view.stack)
         return frame.assign(x=frame["step"])
-    clock = sampled_steps(store, [view.focus], phase)[["step", view.x]].dropna().astype({"step": "int64"})
-    frame = frame.astype({"step": "int64"}).sort_values("step")
-    return pd.merge_asof(frame, clock.sort_values("step").rename(columns={view.x: "x"}), on="step").dropna(subset="x")
+    clock = sampled_clock(store, view.focus, phase, view.x)
+    steps = steps_around(clock, view.zoom)
+    frame = layer_step(store, view.focus, view.metric, view.site, phase, stack=view.stack, steps=steps)
+    return placed(frame, clock)
 
 
 def layer_step_info(frame: pd.DataFrame, view: View) -> Heat:
@@ -73,6 +69,7 @@ def layer_step_info(frame: pd.DataFrame, view: View) -> Heat:
         steps=tuple(int(step) for step in frame.groupby("x")["step"].max()),
         marked_x=_marked(frame, view.step, axis.divisor),
         marked_layers=view.layers,
+        divisor=axis.divisor,
         note=joined(measured(batch(frame)), _note(nonfinite, int(frame["nonfinite"].sum()), outside, hidden)),
     )
 
@@ -131,7 +128,7 @@ LAYER_STEP = Figure(
     title="Layer × step",
     caption="Look for a layer that lights up before the others and for the step where the whole depth changes colour; "
     "each cell is the largest value of its bucket of steps.",
-    reads=("runs", "run", "metric", "site", "stack", "phase", "x"),
+    reads=("runs", "run", "metric", "site", "stack", "phase", "x", "zoom"),
     query=layer_step_query,
     info=layer_step_info,
     draw=heat_figure,

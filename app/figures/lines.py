@@ -71,6 +71,8 @@ class Lines:
     """Ends of the value axis where some values would squeeze the others; None: all of them fit."""
     marks: tuple[Mark, ...] = ()
     """Phases and resumes of the runs."""
+    divisor: float = 1.0
+    """What positions are divided by, where they count training: 3600 where seconds are drawn as hours."""
 
     @property
     def note(self) -> str:

@@ -21,7 +21,7 @@ __all__ = ["LOSS", "loss_figure", "loss_info", "series_figure", "series_info"]
 
 def loss_query(store: Store, view: View) -> pd.DataFrame:
     """Columns run, strategy, step, x, low, high, last, nonfinite, mark; x counts what the view asks for."""
-    return with_marks(store, view, series(store, view.runs, "loss", x=view.x))
+    return with_marks(store, view, series(store, view.runs, "loss", x=view.x, within=view.stretch))
 
 
 def loss_info(frame: pd.DataFrame, view: View) -> Lines:
@@ -33,7 +33,8 @@ def series_info(frame: pd.DataFrame, view: View, title: str) -> Lines:
     """One line a run of a frame of `series`, in the view's order; `title` names the value axis."""
     axis = horizontal(view.x, float(frame["x"].max()) if len(frame) else 0.0)
     lines = [_line(run, rows, axis.divisor) for run, rows in rows_of(frame, view.runs)]
-    return replace(lines_info(lines, axis.title, title, view.scale), marks=marks_of(frame, axis.divisor))
+    info = lines_info(lines, axis.title, title, view.scale)
+    return replace(info, marks=marks_of(frame, axis.divisor), divisor=axis.divisor)
 
 
 def _line(run: str, rows: pd.DataFrame, divisor: float) -> Line:
@@ -60,7 +61,7 @@ LOSS = Figure(
     title="Loss",
     caption="Look for spikes and for curves that part. Pale: every value and the range of each bucket of steps, so no "
     "spike is lost; strong: the running median over a fiftieth of them, where there are many.",
-    reads=("runs", "x"),
+    reads=("runs", "x", "zoom"),
     query=loss_query,
     info=loss_info,
     draw=loss_figure,

@@ -34,6 +34,8 @@ def with_marks(store: Store, view: View, frame: pd.DataFrame) -> pd.DataFrame:
     events = events[events["kind"].isin(_KINDS)].sort_values("step")
     if events.empty or frame.empty:
         return frame.assign(mark="")
+    if view.zoom:  # what came before has no place in the picture
+        events = events[events["step"] > events["run"].map(frame.groupby("run")["step"].min())]
     rows = frame[["run", "step"]].reset_index(drop=True).reset_index().sort_values("step")
     placed = pd.merge_asof(events, rows, on="step", by="run", direction="forward").dropna(subset="index")
     texts = placed.groupby(placed["index"].astype(int))["text"].agg("; ".join).to_dict()

@@ -37,6 +37,11 @@ class Groups:
         """No run logged a loss."""
         return self.runs.empty
 
+    @property
+    def divisor(self) -> float:
+        """That of the lines."""
+        return self.runs.divisor
+
 
 def groups_query(store: Store, view: View) -> pd.DataFrame:
     """The columns of `loss_query`, and `group`: what the view groups runs by."""
@@ -92,7 +97,7 @@ SEED_GROUPS = Figure(
     title="Loss by group",
     caption="Look for means that part by more than the bands of their runs do: a smaller difference is noise. "
     "The band is the range of the runs, the thin lines are the runs.",
-    reads=("runs", "x", "group"),
+    reads=("runs", "x", "zoom", "group"),
     query=groups_query,
     info=seed_groups_info,
     draw=seed_groups_figure,

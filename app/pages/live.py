@@ -2,10 +2,10 @@
 
 import streamlit as st
 
+from ..chart import chart
 from ..controls import metric_controls, metric_heading
 from ..figures import FIGURES
 from ..listing import name_columns, strategy_cell
-from ..live_chart import live_chart
 from ..live_table import live_table
 from ..scene import Scene
 from ..view import View
@@ -42,11 +42,11 @@ def live(scene: Scene) -> View:
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        live_chart(scene, FIGURES["loss"], scene.view)
+        chart(scene, FIGURES["loss"], scene.view)
     with right:
-        live_chart(scene, FIGURES["grad_norm"], scene.view)
+        chart(scene, FIGURES["grad_norm"], scene.view)
     view = metric_controls(scene, scene.view)
-    live_chart(scene, FIGURES["depth_profile"], view, title=metric_heading(scene, view))
+    chart(scene, FIGURES["depth_profile"], view, title=metric_heading(scene, view))
     return view
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import pytest
@@ -23,7 +24,7 @@ CHARTS = {
     "effectiveness": 7,
     "sparsity": 4,
     "compare": 3,
-    "live": 0,
+    "live": 3,
     "report": 0,
     "help": 0,
 }
@@ -46,7 +47,7 @@ def app(monkeypatch):
 
 
 def charts(test):
-    return [element.proto for element in test.get("plotly_chart")]
+    return [SimpleNamespace(**json.loads(element.proto.json)) for element in test.get("bidi_component")]
 
 
 def query(test):

@@ -1,3 +1,5 @@
+import pytest
+
 from depthscope.app.view import View, from_params, to_params
 
 FULL = View(
@@ -10,6 +12,7 @@ FULL = View(
     layers=(0, 12),
     step=0,
     x="tokens",
+    zoom=(1.25, 3e12),
     scale="log",
     baseline="a b",
     search="pre seed",
@@ -40,6 +43,14 @@ def test_bad_values_are_dropped():
     }
     assert from_params(bad) == View(layers=(1, 2), metric="any name is looked up later")
     assert from_params({"step": ["9" * 400]}) == View()
+
+
+@pytest.mark.parametrize(
+    "ends", [["1"], ["2", "1"], ["1", "1"], ["1", "x"], ["1", "nan"], ["1", "inf"], ["1", "1e999"], ["1", "2", "3"]]
+)
+def test_what_is_no_stretch_is_no_zoom(ends):
+    assert from_params({"zoom": ends}) == View()
+    assert from_params({"zoom": ["-1", "2.5"]}) == View(zoom=(-1.0, 2.5))
 
 
 def test_focus_is_a_run_on_screen():

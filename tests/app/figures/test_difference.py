@@ -15,7 +15,8 @@ VIEW = View(runs=("a", "b"))
 
 def frame(*rows: tuple[int, int, float, float]) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=["step", "layer", "value", "base"])
-    return found.assign(run="b", phase="train", metric="variance", title="Variance", unit="", site="resid_post")
+    about = {"phase": "train", "metric": "variance", "title": "Variance", "unit": "", "site": "resid_post"}
+    return found.assign(x=found["step"], run="b", **about)
 
 
 def test_positive_values_are_told_as_a_ratio():

@@ -1,5 +1,7 @@
 """Every figure on a real store: what the report and the pages rely on."""
 
+from dataclasses import replace
+
 import pytest
 
 from depthscope.app.figures import FIGURES, TABLES
@@ -23,6 +25,24 @@ def test_every_figure_draws(five, name, x):
         assert all(axis.title.text for axis in drawn.select_xaxes())
     assert len(figure.table(record)) > 0
     assert figure.alt(record).endswith(".")
+
+
+@pytest.mark.parametrize("x", ["step", "tokens", "wall_time"])
+@pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if "zoom" in figure.reads])
+def test_a_stretch_of_a_figure_has_its_values_and_one_more_on_either_side(five, name, x):
+    view = View(runs=RUNS, run="post-0", x=x)
+    every = places(FIGURES[name].record(five, view))
+    middle = len(every) // 2
+    first, last = every[middle] - 1e-6, every[middle + 2] + 1e-6
+    record = FIGURES[name].record(five, replace(view, zoom=(first, last)))
+    assert places(record) == pytest.approx(every[middle - 1 : middle + 4])
+    assert FIGURES[name].draw(record, THEMES["light"]).data
+
+
+def places(record):
+    """Where the figure has values, in the units of its axis."""
+    lines = record.runs.lines if hasattr(record, "runs") else getattr(record, "lines", None)
+    return [x * record.divisor for x in (record.x if lines is None else lines[1 % len(lines)].x)]
 
 
 @pytest.mark.parametrize("view", [View(), View(runs=("gone",)), View(runs=RUNS, metric="no_such", stack="no_such")])

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from depthscope.app.figures.heat import TARGETS, Heat, add_targets, heat_figure, heat_table
+from depthscope.app.figures.heat import Heat, heat_figure, heat_table
 from depthscope.app.figures.layer_step import layer_step_info
 from depthscope.app.theme import LIGHT, NONFINITE
 from depthscope.app.view import View
@@ -56,18 +56,6 @@ def test_a_nan_inside_a_bucket_makes_the_cell_red_and_is_counted():
     info = layer_step_info(frame, View(runs=("a",)))
     assert math.isnan(info.values[1][1]) and info.nonfinite == 1
     assert "1 cell holds 4 NaN or Inf (red)." in info.note
-
-
-def test_the_places_to_click_carry_step_and_layer_and_are_few():
-    info = layer_step_info(FRAME, View(runs=("a",)))
-    figure = heat_figure(info, LIGHT)
-    add_targets(figure, info)
-    places = sorted(figure.data[-1].customdata[:, :2].tolist())
-    assert places == [[0, 1], [0, 2], [10, 1], [10, 2], [20, 1]]  # none where nothing was measured
-    wide = layer_step_info(heat_frame([(step, 1, 1.0) for step in range(2 * TARGETS + 1)]), View(runs=("a",)))
-    add_targets(figure, wide)
-    assert len(figure.data[-1].x) <= TARGETS
-    assert figure.data[-1].customdata[0].tolist() == [2 * TARGETS, 1, 1.0]  # the newest can always be clicked
 
 
 def test_one_outlier_does_not_flatten_the_rest():

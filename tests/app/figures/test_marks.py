@@ -1,5 +1,7 @@
 """Phases and resumes, under the figures over training."""
 
+from dataclasses import replace
+
 import pandas as pd
 from synthetic import SyntheticRun, make_store
 
@@ -49,6 +51,12 @@ def test_marks_are_drawn_once_each_and_what_they_say_is_text():
     assert [shape.x0 for shape in figure.layout.shapes] == [4, 7]
     texts = [note.text for note in figure.layout.annotations]
     assert texts == ["a: &lt;b&gt;lr re-warm&lt;/b&gt;", "b: second"]
+
+
+def test_what_came_before_a_stretch_has_no_mark_in_it():
+    store = Told(("a", 3, "phase", "before"), ("a", 6, "phase", "within"), ("b", 6, "phase", "not on screen"))
+    marked = with_marks(store, replace(VIEW, zoom=(4.0, 8.0)), frame(("a", 4, 4), ("a", 8, 8)))
+    assert marked.mark.tolist() == ["", "within"]
 
 
 def test_what_a_loop_says_reaches_the_figure(tmp_path):
