@@ -10,7 +10,8 @@ from loops import batches, loss_of
 from depthscope.app.findings import Finding, diagnose_runs
 from depthscope.probes import watch
 from depthscope.sample_runs import build_model
-from depthscope.store import ingest, open_store
+from depthscope.sample_runs.recorded import recorded_bundles
+from depthscope.store import Store, import_bundle, ingest, open_store
 
 Prepare = Callable[[torch.nn.Module], None]
 VOCAB = 64
@@ -75,6 +76,15 @@ def spike_at(layer: int, at: int) -> Callable[[torch.nn.Module, int], None]:
             scale(layer, 1e3 if step == at else 1e-3)(model)
 
     return before
+
+
+@pytest.fixture(scope="session")
+def recorded_store(tmp_path_factory) -> Store:
+    """All recorded runs."""
+    store = tmp_path_factory.mktemp("recorded") / "store"
+    for bundle in recorded_bundles():
+        import_bundle(bundle, store)
+    return open_store(store)
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,15 @@
 import pytest
 
 from depthscope.app.findings import Finding, diagnose_runs
-from depthscope.sample_runs.recorded import recorded_bundles
-from depthscope.store import import_bundle, open_store
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory) -> dict[str, dict[str, Finding]]:
+def recorded(recorded_store) -> dict[str, dict[str, Finding]]:
     """strategy -> finding name -> finding, of the runs with seed 0: one of every strategy."""
-    store = tmp_path_factory.mktemp("recorded") / "store"
-    for bundle in recorded_bundles():
-        import_bundle(bundle, store)
-    opened = open_store(store)
-    table = opened.runs()
+    table = recorded_store.runs()
     first = table[table["seed"] == 0]
     runs = dict(zip(first["run"], first["strategy"], strict=True))
-    found = diagnose_runs(opened, list(runs))
+    found = diagnose_runs(recorded_store, list(runs))
     return {runs[run]: {finding.name: finding for finding in findings} for run, findings in found.items()}
 
 
