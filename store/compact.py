@@ -24,7 +24,7 @@ from .views import make_views
 
 __all__ = ["Compacted", "compact"]
 
-_PATIENCE = 30.0  # seconds to wait for an ingest that runs, or for whoever holds the database
+_PATIENCE = 30.0  # seconds
 _ORDER = ("stack", "site", "phase", "run", "layer", "name", "step")
 _MOST_GROUPS = 200  # a model with very many stacks is copied at once
 
@@ -38,26 +38,25 @@ class Compacted:
     ingested: IngestResult
 
 
-def compact(path: Path | str | None = None) -> Compacted:
+def compact(path: Path | str | None = None, patience: float = _PATIENCE) -> Compacted:
     """Fold what is in the spool, then rewrite the database sorted. It needs as much free space as the database has.
 
-    Readers go on meanwhile; a kill at any moment leaves the old database or the new one. Raises StoreMissing,
-    NotAStore, StoreTooNew, StoreBusy, and DepthscopeError when the disk is full.
+    Readers go on meanwhile; a kill at any moment leaves the old database or the new one. `patience`: seconds to wait
+    for an ingest that runs, or for whoever holds the database. Raises StoreMissing, NotAStore, StoreTooNew, StoreBusy,
+    and DepthscopeError when the disk is full.
     """
     layout = Layout(Path(path if path is not None else default_store()).absolute())
-    layout.check()
-    if layout.target.exists():
-        raise DepthscopeError(
-            f"nothing to compact at {layout.root}: its segments go to {layout.target.read_text().strip()}"
-        )
-    deadline = Deadline(_PATIENCE)
+    layout.check_own()
+    deadline = Deadline(patience)
     draft = layout.database.with_suffix(".new")
     try:
         with only_one(layout, deadline):
             ingested = fold_all(layout, deadline)
             before = layout.database.stat().st_size
             _rewrite(layout, draft, deadline)
-            return Compacted(before, layout.database.stat().st_size, ingested)
+            after = layout.database.stat().st_size
+            layout.compacted.write_text(f"{after}\n", encoding="utf-8")
+            return Compacted(before, after, ingested)
     except (OSError, duckdb.Error) as error:
         draft.unlink(missing_ok=True)
         raise DepthscopeError(f"cannot rewrite {layout.database} now: {str(error).splitlines()[0]}") from error

@@ -20,6 +20,7 @@ from .reader import check_version
 from .rescue import Rescued, rescue
 from .schema import base_columns, literal, stepped_tables
 from .tail import above_marks
+from .upkeep import has_doubled
 from .views import views_outdated
 
 __all__ = ["Check", "check_store", "repair_store"]
@@ -97,6 +98,7 @@ def _database(connection: duckdb.DuckDBPyConnection, layout: Layout, segments: l
         lambda: _doubled(connection),
         lambda: _names(connection, layout),
         lambda: _place(connection, layout),
+        lambda: _size(layout),
     ]
     return [Check("database", "ok", said), *(check() for check in checks)]
 
@@ -170,6 +172,12 @@ def _place(connection: duckdb.DuckDBPyConnection, layout: Layout) -> Check:
     if outdated:
         return Check("place", "note", "the all_ views lead elsewhere: the store was moved", _COMPACT)
     return Check("place", "ok", f"the all_ views lead to {layout.spool}")
+
+
+def _size(layout: Layout) -> Check:
+    if has_doubled(layout):
+        return Check("size", "note", "the database has doubled since it was compacted", _COMPACT)
+    return Check("size", "ok", "compacting would save little")
 
 
 def _drafts(layout: Layout) -> Check:

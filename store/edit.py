@@ -69,7 +69,7 @@ def rename_run(store: Store | Path | str, old: str, new: str) -> str:
 
 def _layout(store: Store | Path | str) -> Layout:
     layout = Layout(Path(store.path if isinstance(store, Store) else store).absolute())
-    layout.check()
+    layout.check_own()
     return layout
 
 

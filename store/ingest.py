@@ -1,7 +1,5 @@
 """Segments -> database, exactly once: one process at a time folds what lies in the spool, then removes it.
 
-    python -m depthscope.store.ingest STORE
-
 The rows and the high-water marks of their writers go in with one transaction; only after it are the segments unlinked.
 A process killed in between leaves segments below the marks, which readers skip and the next ingest removes.
 """
@@ -17,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from .connect import Deadline, opened
-from .errors import DepthscopeError, StoreBusy
+from .errors import StoreBusy
 from .fold import fold
 from .layout import Layout, default_store, fsync_folder, list_segments
 from .lock import only_one
@@ -43,9 +41,9 @@ class IngestResult:
 
 
 def start_ingest(path: Path | str | None = None) -> None:
-    """Ingest in a process of its own, which outlives this one. Returns at once and never raises.
+    """Ingest, and compact where that is due, in a process of its own, which outlives this one.
 
-    Starts nothing where nothing waits.
+    Returns at once and never raises. Starts nothing where nothing waits.
     """
     root = Path(path if path is not None else default_store()).absolute()
     try:
@@ -54,7 +52,7 @@ def start_ingest(path: Path | str | None = None) -> None:
     except OSError:
         return
     # -P: a file duckdb.py in the user's folder must not stand in for the library. -W: the face has imported the module.
-    flags = ["-P", "-W", "ignore::RuntimeWarning:runpy", "-m", "depthscope.store.ingest"]
+    flags = ["-P", "-W", "ignore::RuntimeWarning:runpy", "-m", "depthscope.store.upkeep"]
     try:
         child = subprocess.Popen(
             [sys.executable, *flags, str(root)],
@@ -145,11 +143,3 @@ def _sweep(layout: Layout) -> None:
         with suppress(OSError):
             if time.time() - draft.stat().st_mtime > _STALE_DRAFT:
                 draft.unlink()
-
-
-if __name__ == "__main__":
-    try:
-        outcome = ingest(sys.argv[1] if len(sys.argv) > 1 else None)
-    except DepthscopeError as error:
-        sys.exit(f"{error}")
-    print(outcome.skipped or f"{outcome.folded} segments folded, {len(outcome.torn)} torn")

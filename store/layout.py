@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import NotAStore, StoreMissing
+from .errors import DepthscopeError, NotAStore, StoreMissing
 
 __all__ = ["SENTINEL", "Layout", "Segment", "default_store", "fsync_folder", "list_segments"]
 
@@ -45,6 +45,11 @@ class Layout:
         """Names the database elsewhere that this store's segments go to, where there is one."""
         return self.root / "target"
 
+    @property
+    def compacted(self) -> Path:
+        """Holds the size in bytes that the database had when it was last compacted."""
+        return self.root / "compacted"
+
     def create(self) -> None:
         """Make the folders that are not there yet."""
         for folder in (self.spool, self.claims):
@@ -53,12 +58,26 @@ class Layout:
     def check(self) -> None:
         """Raise StoreMissing where there is nothing and NotAStore where there is something else."""
         if not self.root.exists():
+            if any(scheme in str(self.root) for scheme in ("ducklake:", "quack:")):
+                raise NotAStore(
+                    "expected the folder of a store, got the URL of a target, which is only read; remove, rename and "
+                    "import runs in a store before it is delivered"
+                )
             raise StoreMissing(
                 f"expected a store at {self.root}, found nothing; train with watch() or pass another --store"
             )
         if not (self.database.is_file() or self.spool.is_dir()):
             raise NotAStore(
                 f"expected a store at {self.root}, found neither depthscope.duckdb nor spool/; pass another --store"
+            )
+
+    def check_own(self) -> None:
+        """As `check`, and raise DepthscopeError where the rows of this store are in a database elsewhere."""
+        self.check()
+        if self.target.exists():
+            elsewhere = self.target.read_text(encoding="utf-8").strip()
+            raise DepthscopeError(
+                f"expected a store with rows of its own, the segments of {self.root} go to {elsewhere}"
             )
 
 

@@ -33,7 +33,8 @@ def test_rows_stay_and_space_comes_back(root: Path) -> None:
     assert content(root) == before
     assert done.after < done.before
     assert done.after == (root / "depthscope.duckdb").stat().st_size
-    assert sorted(path.name for path in root.iterdir()) == ["claims", "depthscope.duckdb", "ingest.lock", "spool"]
+    files = ["claims", "compacted", "depthscope.duckdb", "ingest.lock", "spool"]
+    assert sorted(path.name for path in root.iterdir()) == files
 
 
 def test_a_compacted_store_goes_on(root: Path) -> None:
@@ -97,8 +98,8 @@ def test_a_busy_store_is_left_alone(root: Path) -> None:
     with process(HOLD, root / "depthscope.duckdb") as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with mock.patch("depthscope.store.compact._PATIENCE", 0.1), pytest.raises(StoreBusy, match=str(holder.pid)):
-            compact(root)
+        with pytest.raises(StoreBusy, match=str(holder.pid)):
+            compact(root, patience=0.1)
         holder.communicate("\n")
 
 

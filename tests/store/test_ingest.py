@@ -352,7 +352,7 @@ def test_the_command_says_what_it_did(root: Path) -> None:
     command = """
         import runpy, sys, warnings
         warnings.simplefilter("ignore")
-        runpy.run_module("depthscope.store.ingest", run_name="__main__", alter_sys=False)
+        runpy.run_module("depthscope.store.upkeep", run_name="__main__", alter_sys=False)
     """
     assert script(command, root).stdout == "2 segments folded, 0 torn\n"
     missing = script(command, root / "none")
