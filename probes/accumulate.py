@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .metrics import METRICS, Of, Pool
+from .metrics import Metric, Pool
 from .metrics._metric import Pooled
 from .sites import Key
 
@@ -24,20 +24,25 @@ class Accumulator:
     """
 
     def __init__(
-        self, of: Of, keys: Sequence[Key], device: torch.device, failed: Callable[[str, Exception], None]
+        self,
+        metrics: Sequence[Metric],
+        keys: Sequence[Key],
+        device: torch.device,
+        failed: Callable[[str, Exception], None],
     ) -> None:
-        self.keys = tuple(keys)
-        self.metrics = [metric for metric in METRICS.values() if metric.of is of]
+        self.keys = tuple(keys) if metrics else ()
+        self.metrics = list(metrics)
         self._failed = failed
         self.dtype = torch.float32 if device.type == "mps" else torch.float64
         self._device = device
         self._rows = {key: torch.zeros(2, len(self.metrics), dtype=self.dtype, device=device) for key in self.keys}
         self._has_max = any(metric.pool is Pool.MAX for metric in self.metrics)
-        self._is_max_K = torch.tensor([metric.pool is Pool.MAX for metric in self.metrics], device=device)
+        is_max = [metric.pool is Pool.MAX for metric in self.metrics]
+        self._is_max_K = torch.tensor(is_max, dtype=torch.bool, device=device)
 
-    def row(self, key: Key) -> Tensor:
-        """The `[2, K]` numerators and weights of a site."""
-        return self._rows[key]
+    def row(self, key: Key) -> Tensor | None:
+        """The `[2, K]` numerators and weights of a site, None where nothing is measured at it."""
+        return self._rows.get(key)
 
     @property
     def size(self) -> int:
@@ -65,7 +70,7 @@ class Accumulator:
 
     def rescale(self, flat: Tensor, factor: float) -> None:
         """Multiply every numerator of what `take` gave."""
-        flat.view(len(self.keys), 2, -1)[:, 0] *= factor
+        flat.view(len(self.keys), 2, len(self.metrics))[:, 0] *= factor
 
     def _share(self, observation: Any) -> Tensor:
         try:
@@ -88,7 +93,9 @@ class Accumulator:
     def take(self) -> Tensor:
         """The sums so far as one flat tensor on the device; starts again from zero."""
         rows = list(self._rows.values())
-        flat = torch.stack(rows).flatten() if rows else torch.zeros(0, dtype=self.dtype, device=self._device)
+        if not rows:
+            return torch.zeros(0, dtype=self.dtype, device=self._device)
+        flat = torch.stack(rows).flatten()
         torch._foreach_zero_(rows)
         return flat
 

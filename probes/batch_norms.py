@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from depthscope.store import LayerStats, Scalar, Step
 
 from .accumulate import Accumulator
+from .choice import STANDARD, Choice
 from .inert import Inert
 from .metrics import BatchStatistics, Of
 from .sites import Key, Sites
@@ -51,9 +52,11 @@ class BatchNorms:
         device: torch.device,
         recording: Callable[[], bool],
         failed: Callable[[str, Exception], None],
+        choice: Choice = STANDARD,
     ) -> None:
-        norms = list(_found(model, sites))
-        self._sums = Accumulator(Of.BATCH, list(dict.fromkeys(norm.key for norm in norms)), device, failed)
+        metrics = choice.of(Of.BATCH)
+        norms = list(_found(model, sites)) if metrics else []
+        self._sums = Accumulator(metrics, list(dict.fromkeys(norm.key for norm in norms)), device, failed)
         self.handles: list[RemovableHandle] = [
             norm.module.register_forward_pre_hook(_Before(norm, self._sums, recording, failed)) for norm in norms
         ]
@@ -95,8 +98,10 @@ class _Before(Inert):
         if torch._C._current_graph_task_id() != -1:  # a checkpoint runs the layer once more
             return
         try:
-            with torch.no_grad():
-                self._sums.add(self._sums.row(self._norm.key), _statistics(self._norm, args[0].detach()))
+            row_2K = self._sums.row(self._norm.key)
+            if row_2K is not None:
+                with torch.no_grad():
+                    self._sums.add(row_2K, _statistics(self._norm, args[0].detach()))
         except Exception as error:
             self._failed("batch statistics", error)
 

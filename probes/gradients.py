@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from .choice import STANDARD, Choice
 from .clipping import Clip
 from .distributed import gradient_of, local, shard_share
-from .metrics import METRICS, Of, ParameterGroup
+from .metrics import Of, ParameterGroup
 from .sites import Key
 from .weight_sample import each_stands_for, sampled
 
@@ -27,8 +28,17 @@ _BRANCHES = ("attn", "mlp")
 class ParameterReader:
     """Norms by parameter, filled during a sampled step and pooled by site when it closes."""
 
-    def __init__(self, model: nn.Module, groups: Mapping[Key, tuple[str, ...]], device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: Mapping[Key, tuple[str, ...]],
+        device: torch.device,
+        choice: Choice = STANDARD,
+    ) -> None:
         self._model, self._groups, self._device = model, groups, device
+        self._metrics, self._elements = choice.of(Of.PARAMETER), choice.elements
+        self._weighs = "param_norm" in choice.metrics
+        self._samples = "update_ratio" in choice.metrics
         self._dtype = torch.float32 if device.type == "mps" else torch.float64
         self._load()
 
@@ -44,7 +54,7 @@ class ParameterReader:
             member_GP[row, [column[name] for name in names if name in column]] = 1
         share_P = torch.tensor([shard_share(p) for p in self._parameters], dtype=self._dtype)
         self._member_GP = (member_GP * share_P).to(self._device)
-        self._weight_5P = _weights(self._parameters).to(self._dtype).to(self._device)
+        self._weight_5P = _weights(self._parameters, self._elements).to(self._dtype).to(self._device)
         self._zero, self._one = torch.zeros((), device=self._device), torch.ones((), device=self._device)
         self.reset()
 
@@ -66,7 +76,8 @@ class ParameterReader:
         moving = list(parameters)
         if not self._read and any(id(p) not in self._index for p in moving):
             self._load()
-        self._before.update({i: sampled(self._parameters[i]).clone() for i in self._mine(moving)})
+        if self._samples:
+            self._before.update({i: self._sample(i).clone() for i in self._mine(moving)})
 
     @torch.no_grad()
     def after_update(self, parameters: Iterable[Tensor], clips: Sequence[Clip]) -> None:
@@ -78,9 +89,10 @@ class ParameterReader:
         self._norms[_HAS_GRAD].update(dict.fromkeys(with_grad, self._one))
         for clip in clips:
             self._undo(clip, [i for i in with_grad if id(self._parameters[i]) in clip.parameters])
-        self._fill(_WEIGHT, mine, [self._parameters[i] for i in mine])
+        if self._weighs:
+            self._fill(_WEIGHT, mine, [self._parameters[i] for i in mine])
         moved = [i for i in mine if i in self._before]
-        after = [sampled(self._parameters[i]).float() for i in moved]
+        after = [self._sample(i).float() for i in moved]
         self._fill(_SAMPLE, moved, after)
         if moved:
             self._fill(_UPDATE, moved, torch._foreach_sub(after, [self._before[i].float() for i in moved]))
@@ -89,7 +101,7 @@ class ParameterReader:
     @torch.no_grad()
     def take(self) -> Tensor:
         """The step's sums of squares by site as one flat tensor on the device; starts again."""
-        rest = [i for i in range(len(self._parameters)) if i not in self._read]
+        rest = [i for i in range(len(self._parameters)) if self._weighs and i not in self._read]
         self._fill(_WEIGHT, rest, [self._parameters[i] for i in rest])
         flat = [norms.get(i, self._zero) for norms in self._norms for i in range(len(self._parameters))]
         squares_5P = torch.stack(flat).to(self._dtype).view(5, -1).square() * self._weight_5P
@@ -100,7 +112,7 @@ class ParameterReader:
         """Values by site from what `take` gave, on the host; a site without gradients has no gradient norm."""
         group = ParameterGroup(*torch.tensor(flat, dtype=torch.float64).view(5, -1))
         values: dict[Key, dict[str, float]] = {key: {} for key in self._groups}
-        for metric in (m for m in METRICS.values() if m.of is Of.PARAMETER):
+        for metric in self._metrics:
             numerator_G, weight_G = metric.measure(group)
             for key, numerator, weight in zip(self._groups, numerator_G.tolist(), weight_G.tolist(), strict=True):
                 if weight:
@@ -116,6 +128,9 @@ class ParameterReader:
         found = (self._index.get(id(p)) for p in parameters)
         return [i for i in found if i is not None and i not in self._read]
 
+    def _sample(self, index: int) -> Tensor:
+        return sampled(self._parameters[index], self._elements)
+
     def _undo(self, clip: Clip, hit: list[int]) -> None:
         """Norms of gradients as they were before this clipping."""
         if hit:
@@ -130,8 +145,9 @@ class ParameterReader:
             self._norms[row].update(zip(index, (n.to(self._device) for n in norms), strict=True))
 
 
-def _weights(parameters: Sequence[Tensor]) -> Tensor:
+def _weights(parameters: Sequence[Tensor], entries: int) -> Tensor:
     """`[5, P]` what a squared norm counts: as many entries as each stands for, where they are sampled."""
     weight_5P = torch.ones(5, len(parameters), dtype=torch.float64)
-    weight_5P[[_UPDATE, _SAMPLE]] = torch.tensor([each_stands_for(p) for p in parameters], dtype=torch.float64)
+    stand_P = [each_stands_for(p, entries) for p in parameters]
+    weight_5P[[_UPDATE, _SAMPLE]] = torch.tensor(stand_P, dtype=torch.float64)
     return weight_5P

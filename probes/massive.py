@@ -41,9 +41,9 @@ class MassiveTop:
         shapes = ((RANKS, FIELDS), (), ())
         self._rows = {key: TopRow(*(torch.zeros(s, dtype=dtype, device=device) for s in shapes)) for key in self.keys}
 
-    def row(self, key: Key) -> TopRow:
-        """What a site writes into."""
-        return self._rows[key]
+    def row(self, key: Key) -> TopRow | None:
+        """What a site writes into, None for one that is not of the list."""
+        return self._rows.get(key)
 
     def take(self) -> Tensor:
         """Everything as one flat tensor on the device; starts again."""
@@ -120,10 +120,10 @@ def top_activations(tokens: Tokens) -> tuple[Tensor, Tensor]:
     return torch.nn.functional.pad(found_RF, (0, 0, 0, RANKS - found_RF.shape[0])), massive_ND.sum()
 
 
-def sequence_medians(tokens: Tokens, elements: int = 4_096) -> Tensor:
-    """`[B]` medians of |x| over each sequence, from about `elements` entries in all, at least 1,024 a sequence."""
+def sequence_medians(tokens: Tokens) -> Tensor:
+    """`[B]` medians of |x| over each sequence, from about `tokens.elements` in all, at least 1,024 a sequence."""
     sequences, length, width = tokens.x_BTD.shape
-    index_E = spread(length * width, max(1_024, elements // sequences), tokens.x_ND.device)
+    index_E = spread(length * width, max(1_024, tokens.elements // sequences), tokens.x_ND.device)
     sample_BE = tokens.x_ND.reshape(sequences, -1)[:, index_E].abs()
     valid_BE = tokens.valid_N.reshape(sequences, length)[:, index_E // width]
     return torch.where(valid_BE, sample_BE, torch.nan).nanmedian(dim=1).values

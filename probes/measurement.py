@@ -12,6 +12,7 @@ from depthscope.store import LayerStats, Massive
 
 from .batch import Mask, as_arguments, call
 from .batch_norms import BatchNorms
+from .choice import STANDARD, Choice
 from .clipping import Clip
 from .distributed import TensorParallel, every_ranks, world
 from .find_model import unwrapped
@@ -38,18 +39,25 @@ class Collected:
 class Measurement:
     """Hooks and sums of one model; `close` removes every hook."""
 
-    def __init__(self, model: nn.Module, sites: Sites, mask: Mask, failed: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        sites: Sites,
+        mask: Mask,
+        failed: Callable[[str, Exception], None],
+        choice: Choice = STANDARD,
+    ) -> None:
         first = next(model.parameters(), None)
         self._device = torch.device("cpu") if first is None else first.device
         self._model, self._mask, self._failed = model, mask, failed
-        self.recorder = Recorder(sites, self._device, failed)
+        self.recorder = Recorder(sites, self._device, failed, choice)
         self._dtype = torch.float32 if self._device.type == "mps" else torch.float64
-        self._reader = ParameterReader(model, sites.parameters, self._device)
+        self._reader = ParameterReader(model, sites.parameters, self._device, choice)
         self.loss_scale: Tensor | None = None  # of this step, where a GradScaler multiplied the loss
         self._trained: Tensor | None = None
         self._moved: Tensor | None = None
         self._probed: Tensor | None = None
-        self.norms = BatchNorms(model, sites, self._device, lambda: self.recorder.active, failed)
+        self.norms = BatchNorms(model, sites, self._device, lambda: self.recorder.active, failed, choice)
         self._parallel = TensorParallel()
         self._handles: list[RemovableHandle] = [*attach(model, sites, self.recorder, mask, failed), *self.norms.handles]
         if world()[1] > 1:
@@ -166,7 +174,7 @@ class Measurement:
             activations = split[len(trained)]
             records += _rows(self.recorder.read(activations), step, "probe")
             records += self.recorder.read_massive(activations, step, "probe")
-        saw_nothing = bool(trained) and not any(split[0])
+        saw_nothing = bool(trained and split[0]) and not any(split[0])
         everyones = split[2] if trained else []
         norm = self._reader.total_norm(split[1]) if trained else None
         self._trained = self._moved = self._probed = None

@@ -18,7 +18,6 @@ from .exits import close_at_exit
 from .failures import Failures
 from .inert import Inert
 from .interventions import LossFn
-from .metrics import METRICS
 from .scaling import forget_scaling, on_scaling
 from .session import Plan, Session
 from .sites import Sites
@@ -58,7 +57,9 @@ class Probe:
         self._abandoned = finalize(self, _abandon, writer)
         self._abandoned.atexit = False  # at exit the probe closes itself, and knows how the run ended
         _watched.add(model)
-        writer.write(*(Metric(m.name, m.unit, m.title, m.formula, m.source, m.reduction) for m in METRICS.values()))
+        writer.write(
+            *(Metric(m.name, m.unit, m.title, m.formula, m.source, m.reduction) for m in plan.choice.metrics.values())
+        )
 
     @property
     def sites(self) -> Sites:

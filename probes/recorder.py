@@ -17,6 +17,7 @@ from depthscope.store import Massive
 
 from .accumulate import Accumulator
 from .batch import Mask, count_tokens
+from .choice import STANDARD, Choice
 from .distributed import whole
 from .engine import Engine
 from .gradtap import hear, tap
@@ -32,14 +33,18 @@ __all__ = ["Recorder"]
 class Recorder:
     """Pools every tapped tensor of a step; `take` hands over the sums as one flat device tensor."""
 
-    def __init__(self, sites: Sites, device: torch.device, failed: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self, sites: Sites, device: torch.device, failed: Callable[[str, Exception], None], choice: Choice = STANDARD
+    ) -> None:
         keys = _activation_keys(sites)
         blocks: list[Key] = [(b.stack, b.layer, "block") for b in sites.blocks]
         branches = [key for key in keys if key[2] in ("attn_out", "mlp_out")]
-        self.activations = Accumulator(Of.ACTIVATION, keys, device, failed)
-        self.gradients = Accumulator(Of.GRADIENT, keys, device, failed)
-        self.pairs = Accumulator(Of.PAIR, [*blocks, *branches], device, failed)
-        self.massive = MassiveTop([key for key in keys if key[2] == "resid_post"], device)
+        self.activations = Accumulator(choice.of(Of.ACTIVATION), keys, device, failed)
+        self.gradients = Accumulator(choice.of(Of.GRADIENT), keys, device, failed)
+        self.pairs = Accumulator(choice.of(Of.PAIR), [*blocks, *branches], device, failed)
+        tops = [key for key in keys if key[2] == "resid_post" and "abs_max" in choice.metrics]
+        self.massive = MassiveTop(tops, device)
+        self._elements = choice.elements
         self.blocks = {(b.stack, b.layer): self._block_slot(b) for b in sites.blocks}
         self.armed = False  # this step is sampled
         self.active = False  # a forward is running that counts
@@ -61,8 +66,8 @@ class Recorder:
             site=key[2],
             activations_2K=self.activations.row(key),
             gradients_2K=self.gradients.row(key),
-            pair_2K=self.pairs.row(key) if key in self.pairs.keys else None,
-            top=self.massive.row(key) if key in self.massive.keys else None,
+            pair_2K=self.pairs.row(key),
+            top=self.massive.row(key),
         )
 
     def _block_slot(self, block: Block) -> BlockSlot:
@@ -158,7 +163,7 @@ class Recorder:
 
     def _listen(self, slot: Slot, x: Tensor) -> Tensor | None:
         """Hear of the gradient of `x`; in a compiled graph returns what must take its place."""
-        if not (x.requires_grad and self._has_backward()):
+        if slot.gradients_2K is None or not (x.requires_grad and self._has_backward()):
             return None
         if torch.compiler.is_compiling():
             return tap(x, slot.gradients_2K, self.real_BT, self._pool_gradient)
@@ -190,10 +195,11 @@ class Recorder:
     ) -> None:
         """What the engine may compile: reads tensors and writes into rows. The last one seen is the block's output."""
         for x, activations_2K, top, pair_2K in seen:
-            tokens = Tokens(x, real_BT)
-            self.activations.add(activations_2K, tokens)
-            if top is not None:
-                add_top(top, tokens)
+            if activations_2K is not None:
+                tokens = Tokens(x, real_BT, self._elements)
+                self.activations.add(activations_2K, tokens)
+                if top is not None:
+                    add_top(top, tokens)
             if pair_2K is not None and entered is not None:
                 self.pairs.add(pair_2K, Pair(entered, x, real_BT))
         if changed_2K is not None and entered is not None:

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from depthscope.store import Event, Layer, RunInfo
 
 from .batch import Mask, count_tokens
+from .choice import Choice
 from .clipping import Clip
 from .distributed import Writer, world
 from .failures import Failures
@@ -47,13 +48,14 @@ class NothingSeen(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What the user asked for: when to sample, when to run which held-out batch, which tokens are real."""
+    """What the user asked for: when to sample what, when to run which held-out batch, which tokens are real."""
 
     sampled: Schedule
     probed: Schedule
     mask: Mask
     held_out: HeldOutPlan
     probe_batch: Any
+    choice: Choice
     labelled: bool  # the user named the strategy
     start: Start
 
@@ -89,7 +91,7 @@ class Session:
         if self.measurement is not None:
             self.measurement.close()
         self.sites = sites
-        self.measurement = Measurement(self._model, sites, self._plan.mask, self._failures.add)
+        self.measurement = Measurement(self._model, sites, self._plan.mask, self._failures.add, self._plan.choice)
         self.measurement.arm(sampled=self._sampling)
 
     # what happens, in the order in which it does

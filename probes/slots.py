@@ -12,11 +12,11 @@ __all__ = ["BlockSlot", "Seen", "Slot"]
 
 @dataclass(frozen=True)
 class Slot:
-    """What one site writes into."""
+    """What one site writes into; None for what is not measured at it."""
 
     site: str
-    activations_2K: Tensor
-    gradients_2K: Tensor
+    activations_2K: Tensor | None
+    gradients_2K: Tensor | None
     pair_2K: Tensor | None
     top: TopRow | None
 
@@ -25,7 +25,7 @@ class Seen(NamedTuple):
     """What a site showed, and the rows it adds to: `pair_2K` where it is what a block adds to its stream."""
 
     x: Tensor
-    activations_2K: Tensor
+    activations_2K: Tensor | None
     top: TopRow | None
     pair_2K: Tensor | None
 
@@ -36,7 +36,7 @@ class BlockSlot:
 
     enters: Slot | None  # layer 0, for block 1
     leaves: Slot
-    pair_2K: Tensor
+    pair_2K: Tensor | None
     copies: bool
     entered: Tensor | None = None
     waiting: list[tuple[Slot, Tensor, int]] = field(default_factory=list)

@@ -14,6 +14,7 @@ from torch import nn
 from depthscope.store import DepthscopeError, RunInfo, open_run
 
 from .batch import Mask, as_arguments, default_mask
+from .choice import chosen_metrics
 from .compiled import forget_graphs
 from .distributed import open_once, refuse_stages, world
 from .held_out import held_out_plan
@@ -37,6 +38,7 @@ def watch(
     strategy: str | None = None,
     group: str | None = None,
     every: int | Schedule = 10,
+    metrics: str | Sequence[str] = "standard",
     config: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
     seed: int | None = None,
@@ -55,29 +57,28 @@ def watch(
 
     store: folder of the store; default $DEPTHSCOPE_STORE, else ./depthscope-runs. run: unique name, or generated.
     strategy: label of the norm strategy; when absent the placement that is detected. group: what to compare it with.
-    every: n samples steps 0, 1, 2, 4, 8, ... below n, then every n; or a function of the step. config, tags, seed: kept
-    with the run; config['data_id'] names its data.
+    every: n samples steps 0, 1, 2, 4, 8, ... below n, then every n; or a function of the step.
+    metrics: 'standard'; names out of METRICS; or 'exact': medians and updates read every entry instead of a sample.
+    config, tags, seed: kept with the run; config['data_id'] names its data.
     mask: function of a forward's (args, kwargs) to [B, T] bool of real tokens; default the root's attention_mask.
     probe_batch: a fixed held-out batch (tensor, tuple or mapping of the forward's arguments), measured in eval mode
     every probe_every steps (default 10 x every) without touching random numbers, buffers or modes; phase 'probe'.
-    holdout: batches for held-out measurements, a batch or a list of them: ids, (inputs, targets), or a mapping.
-    evaluate_every: measure them every n steps, from step 0 on: which layers do work (see docs/effectiveness.md);
-    evaluate_only: these kinds in place of the cheap ones. Without evaluate_every, `Probe.evaluate` measures on demand.
+    holdout: a batch or a list of them for held-out measurements: ids, (inputs, targets), or a mapping. evaluate_every:
+    make them every n steps from step 0 on, else `Probe.evaluate` does; evaluate_only: these kinds, not the cheap ones.
     sites: {'blocks': ..., 'attn': ..., 'mlp': ...} where the model is not understood by itself.
     example_inputs: arguments to trace the model with now rather than at its first training forward.
-    resume: go on with a run of this name, in place of its rows from there on: at start_step; else at what the optimizer
-    counts, now or at its first step (a checkpoint may be loaded in between); else at the run's last step + 1.
-    start_step without resume: the number of a new run's first step.
+    resume: go on with a run of this name, and replace its rows, from start_step on; else from what the optimizer counts
+    at its first step at the latest; else from the run's last step + 1. start_step alone: the first step of a new run.
 
     Raises DepthscopeError: no repeated blocks, a taken name, a model watched already, an argument out of range.
     """
     _check(model, evaluated=evaluate_every is not None)
     sampled, probed = schedule(every), schedule(_probe_every(every) if probe_every is None else probe_every)
-    held_out = held_out_plan(holdout, evaluate_every, evaluate_only, seed)
+    choice, held_out = chosen_metrics(metrics), held_out_plan(holdout, evaluate_every, evaluate_only, seed)
     found = find_sites(model, sites)
     info = RunInfo(run or _generated_name(model, strategy), strategy, group, seed=seed, config=config, tags=tuple(tags))
     start = _started(_described(info, model), model, store, start_step, resume)
-    plan = Plan(sampled, probed, mask or default_mask, held_out, probe_batch, strategy is not None, start)
+    plan = Plan(sampled, probed, mask or default_mask, held_out, probe_batch, choice, strategy is not None, start)
     return _attached(Probe(model, start.writer, found, plan), model, example_inputs)
 
 

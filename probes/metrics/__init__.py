@@ -20,9 +20,20 @@ from . import (
     variance,
     variance_median,
 )
-from ._metric import BatchStatistics, Gradients, Metric, Of, Pair, ParameterGroup, Pool, Tokens
+from ._metric import SAMPLED, BatchStatistics, Gradients, Metric, Of, Pair, ParameterGroup, Pool, Tokens
 
-__all__ = ["METRICS", "BatchStatistics", "Gradients", "Metric", "Of", "Pair", "ParameterGroup", "Pool", "Tokens"]
+__all__ = [
+    "METRICS",
+    "SAMPLED",
+    "BatchStatistics",
+    "Gradients",
+    "Metric",
+    "Of",
+    "Pair",
+    "ParameterGroup",
+    "Pool",
+    "Tokens",
+]
 
 METRICS: dict[str, Metric] = {
     module.METRIC.name: module.METRIC

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "SAMPLED",
     "BatchStatistics",
     "Gradients",
     "Metric",
@@ -27,6 +28,9 @@ __all__ = [
     "spread",
     "weighted",
 ]
+
+SAMPLED = 4_096
+"""Entries that a sampled statistic reads at most: a median of so many is right to about 2 %."""
 
 Pooled = tuple[Tensor, Tensor]
 """(numerator, weight), both 0-d: what one forward contributes to a metric."""
@@ -69,10 +73,12 @@ class Tokens:
     """The activations of one site in one forward, flattened to tokens, with what several metrics need of them.
 
     `x_ND` is at least float32. `real_N` marks real tokens; `valid_N` those that are finite as well, and only they enter
-    means, so that one NaN leaves the rest of the layer readable (it is counted by `nonfinite`).
+    means, so that one NaN leaves the rest of the layer readable (it is counted by `nonfinite`). `elements`: how many
+    entries sampled statistics read at most.
     """
 
-    def __init__(self, x_BTD: Tensor, real_BT: Tensor | None = None) -> None:
+    def __init__(self, x_BTD: Tensor, real_BT: Tensor | None = None, elements: int = SAMPLED) -> None:
+        self.elements = elements
         x = x_BTD.detach()
         self.x_BTD = x if x.dim() == 3 else x.flatten(0, -3) if x.dim() > 3 else x.unsqueeze(0)
         self.x_ND = _wide(x.reshape(-1, x.shape[-1]))
@@ -178,7 +184,7 @@ def mean_over(value_N: Tensor, valid_N: Tensor) -> Pooled:
     return torch.where(valid_N, value_N, 0).sum(-1, dtype=_accumulator(value_N)), valid_N.sum(-1)
 
 
-def sampled_median(x_ND: Tensor, valid_N: Tensor, *, magnitude: bool = False, elements: int = 4_096) -> Tensor:
+def sampled_median(x_ND: Tensor, valid_N: Tensor, elements: int, *, magnitude: bool = False) -> Tensor:
     """Lower median of about `elements` entries (or magnitudes) of valid tokens, NaN when there are none: no sync."""
     index = spread(x_ND.numel(), elements, x_ND.device)
     sample = x_ND.reshape(-1)[index]

@@ -7,7 +7,7 @@ __all__ = ["METRIC"]
 
 def median_abs(tokens: Tokens) -> Pooled:
     """Median of |h| over a strided sample of about 4,096 entries of valid tokens (Gaussian: to 2%). Range [0, inf)."""
-    return weighted(sampled_median(tokens.x_ND, tokens.valid_N, magnitude=True), tokens.count)
+    return weighted(sampled_median(tokens.x_ND, tokens.valid_N, tokens.elements, magnitude=True), tokens.count)
 
 
 METRIC = Metric(
@@ -19,5 +19,5 @@ METRIC = Metric(
     source="Massive Activations, arXiv 2402.17762",
     pool=Pool.MEAN,
     measure=median_abs,
-    reduction="sampled median, token-weighted mean over batches",
+    reduction="sampled median of at most 4,096 entries ('exact': of all), token-weighted mean over batches",
 )

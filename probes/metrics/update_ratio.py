@@ -8,7 +8,7 @@ __all__ = ["METRIC"]
 
 
 def update_ratio(group: ParameterGroup) -> Pooled:
-    """‖ΔW‖/‖W‖ from at most 4,096 entries a matrix, in runs of 16. Range [0, inf).
+    """‖ΔW‖/‖W‖ from at most 4,096 entries a matrix, in runs of 16; from all where the run measures exactly. [0, inf).
 
     Not measured where the weights are all zero, or were not seen before the update.
     """
@@ -26,5 +26,5 @@ METRIC = Metric(
     source="makes gradient skew readable under Adam",
     pool=Pool.SUM,
     measure=update_ratio,
-    reduction="sampled: at most 4,096 entries a matrix, in runs of 16",
+    reduction="sampled: at most 4,096 entries a matrix, in runs of 16 ('exact': all)",
 )

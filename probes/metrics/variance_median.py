@@ -7,7 +7,7 @@ __all__ = ["METRIC"]
 
 def variance_median(tokens: Tokens) -> Pooled:
     """Median of a strided sample of token variances, weighted by the token count when batches pool. Range [0, inf)."""
-    return weighted(sampled_median(tokens.variance_N.unsqueeze(-1), tokens.valid_N), tokens.count)
+    return weighted(sampled_median(tokens.variance_N.unsqueeze(-1), tokens.valid_N, tokens.elements), tokens.count)
 
 
 METRIC = Metric(
@@ -19,5 +19,5 @@ METRIC = Metric(
     source="robust companion of variance; sinks: arXiv 2402.17762",
     pool=Pool.MEAN,
     measure=variance_median,
-    reduction="sampled median over tokens, token-weighted mean over batches",
+    reduction="sampled median over at most 4,096 tokens ('exact': over all), token-weighted mean over batches",
 )

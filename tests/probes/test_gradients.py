@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from depthscope.probes import watch
-from depthscope.probes.weight_sample import ENTRIES, sampled
+from depthscope.probes.metrics import SAMPLED
+from depthscope.probes.weight_sample import sampled
 from depthscope.sample_runs import build_model
 
 WHOLE = ("block", "embed", "final_norm", "head", "other")
@@ -150,14 +151,14 @@ def test_padding_changes_no_number(store_path, read):
 def test_a_sample_of_a_parameter_is_a_view_of_entries_from_all_over_it(shape):
     weight = nn.Parameter(torch.arange(float(torch.Size(shape).numel())).reshape(shape))
     with torch.no_grad():
-        entries = sampled(weight).long().flatten()
-    assert len(entries) == min(weight.numel(), len(entries)) <= ENTRIES
+        entries = sampled(weight, SAMPLED).long().flatten()
+    assert len(entries) == min(weight.numel(), len(entries)) <= SAMPLED
     assert len(set(entries.tolist())) == len(entries)  # each once
-    if weight.numel() > ENTRIES:
-        assert len(entries) > 0.9 * ENTRIES
+    if weight.numel() > SAMPLED:
+        assert len(entries) > 0.9 * SAMPLED
         assert entries[0] == 0 and entries[-1] > 0.99 * weight.numel()
-        assert sampled(weight).data_ptr() == weight.data_ptr()
-    if len(shape) == 2 and weight.numel() > ENTRIES:
+        assert sampled(weight, SAMPLED).data_ptr() == weight.data_ptr()
+    if len(shape) == 2 and weight.numel() > SAMPLED:
         assert len(set((entries % shape[1]).tolist())) == shape[1]  # every column
 
 
@@ -167,7 +168,7 @@ def test_the_sampled_update_is_that_of_the_whole_matrix(store_path, read):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     one_step(model, store_path, batches(1)[0], optimizer=optimizer)
     after = list(model.blocks[1].parameters())
-    assert max(p.numel() for p in after) > 4 * ENTRIES
+    assert max(p.numel() for p in after) > 4 * SAMPLED
     moved = torch.cat([(a - b).flatten() for a, b in zip(after, before, strict=True)]).norm().item()
     size = torch.cat([a.flatten() for a in after]).norm().item()
     stats = read().layer_stats(runs=["r"], site="block", columns=["update_ratio"]).set_index("layer")
