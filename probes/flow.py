@@ -37,6 +37,7 @@ class Branch:
     reads_stream: bool = False  # with nothing in between, so that it is known to have no norm before it
     attends_across: bool = False  # its module is called cross-attention
     reads_normed: bool = False  # it reads the stream itself, which is a norm's output when it enters the block
+    sums: int = 1  # additions its output goes into: more than one where the block carries several streams
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ class _Reader:
             reads_stream=source is not None and self.path(source.input) is not None,
             attends_across=source is not None and _is_cross(source, self.block),
             reads_normed=self.enters_normed and join.before == self.block.input,
+            sums=sum(op.kind == "add" and node in op.inputs for op in self.made.values()),
         )
 
     def _module(self, node: Node) -> Call | None:

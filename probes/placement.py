@@ -42,6 +42,8 @@ def model_placement(layers: Sequence[str]) -> str:
 
 
 def _branch_placement(branch: Branch, layer: int) -> str:
+    if branch.sums > 1:
+        return "unknown"  # the rules are about one stream; SiameseNorm and ResiDual add each branch to two
     shape = (branch.pre_norm, branch.raw_norm is not None, branch.post_norm is not None)
     name = {
         (True, False, False): "pre",

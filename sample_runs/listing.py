@@ -18,10 +18,14 @@ from `depthscope.sample_runs`. `norm="rms"` (the default) and `norm="layer"` cho
 does not bring its own. x is the residual stream, F stands for attention and for the MLP, one after the other; l counts
 blocks from 1 to L. All matrices of one seed and shape are equal for all strategies, unless a strategy says otherwise.
 
+"Detected" is the placement that `watch` names by itself when it is not told. It speaks of where the norms stand, not of
+how gains and matrices start, and is `unknown` where the flow is none of those it has a name for. Runs of this package
+carry the strategy's own name.
+
 This page is written from the strategies' own files by `python -m depthscope.sample_runs.listing docs/strategies.md`.
 
-| Name | Strategy | Rule | Source |
-|---|---|---|---|
+| Name | Strategy | Rule | Detected | Source |
+|---|---|---|---|---|
 """
 
 CONVERSIONS = """
@@ -54,7 +58,7 @@ Measured 2026-11-25; `python benchmarks/conversions.py --device cuda` asks a GPU
 
 def listing() -> str:
     """The page, Markdown."""
-    rows = [f"| `{s.name}` | {s.title} | `{s.flow}` | {_link(s.source)} |" for s in STRATEGIES.values()]
+    rows = [f"| `{s.name}` | {s.title} | `{s.flow}` | {s.placement} | {_link(s.source)} |" for s in STRATEGIES.values()]
     return HEAD + "\n".join(rows) + "\n" + "".join(map(_section, files())) + CONVERSIONS
 
 

@@ -56,4 +56,5 @@ DEEPNORM = Strategy(
     flow="N((2L)^(1/4) x + F(x)), F starts with gain (8L)^(-1/4)",
     source="arXiv 2203.00555",
     block=deepnorm_block,
+    placement="deepnorm",
 )

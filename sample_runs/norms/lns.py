@@ -50,7 +50,12 @@ def learnable_block(place: Place, attn: nn.Module, mlp: nn.Module) -> Block:
 
 
 LNS = Strategy(
-    name="lns", title="LayerNorm Scaling", flow="x + F(N(x) / sqrt(l))", source="arXiv 2502.05795", block=lns_block
+    name="lns",
+    title="LayerNorm Scaling",
+    flow="x + F(N(x) / sqrt(l))",
+    source="arXiv 2502.05795",
+    block=lns_block,
+    placement="lns",
 )
 LNS_LEARNABLE = Strategy(
     name="lns-learnable",
@@ -58,5 +63,6 @@ LNS_LEARNABLE = Strategy(
     flow="x + F(N(x)), gain of N starts at 1 / sqrt(l)",
     source="arXiv 2506.22049",
     block=learnable_block,
+    placement="pre",
     note="The variant in the code of GPAS (the source named here); the paper of LayerNorm Scaling has a fixed factor.",
 )

@@ -1,7 +1,6 @@
 """Mix-LN: the first floor(alpha L) blocks are Post-LN, the deeper ones Pre-LN.
 
     blocks 1 .. floor(alpha L)           the blocks after them
-
     x ──┬─────────── + ── norm ──> x'    x ──┬──────────────────── + ──> x'
         └── branch ──┘                       └── norm ── branch ───┘
 
@@ -21,16 +20,18 @@ from .strategy import Block, Place, Strategy
 
 __all__ = ["MIX", "mix"]
 
+ROUNDING = 1e-9  # 0.58 of 50 blocks are 29, and 28.999999999999996 in floating point
+
 
 def mix(alpha: float) -> Strategy:
     """The Mix-LN of this share of Post-LN blocks, `alpha` in [0, 1]."""
 
     def block(place: Place, attn: nn.Module, mlp: nn.Module) -> Block:
-        post_first = place.layer <= floor(alpha * place.layers)
+        post_first = place.layer <= floor(alpha * place.layers + ROUNDING)
         return (post_block if post_first else pre_block)(place, attn, mlp)
 
     flow = f"N(x + F(x)) in the first {alpha:g} of the blocks, then x + F(N(x))"
-    return Strategy(name="mix", title="Mix-LN", flow=flow, source="arXiv 2412.13795", block=block)
+    return Strategy(name="mix", title="Mix-LN", flow=flow, source="arXiv 2412.13795", block=block, placement="mix")
 
 
 MIX = mix(0.25)

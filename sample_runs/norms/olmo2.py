@@ -42,5 +42,6 @@ OLMO2 = Strategy(
     flow="x + N(F(x)), with N(q) and N(k)",
     source="arXiv 2501.00656",
     block=olmo2_block,
+    placement="output",
     note="Block 1 reads the embedding unnormalized: with an embedding std of 0.02 its branches start near zero.",
 )

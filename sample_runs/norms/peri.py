@@ -42,7 +42,9 @@ def _embedding_norm(place: Place) -> nn.Module:
     return place.norm()
 
 
-PERI = Strategy(name="peri", title="Peri-LN", flow="x + N(F(N(x)))", source="arXiv 2502.02732", block=peri_block)
+PERI = Strategy(
+    name="peri", title="Peri-LN", flow="x + N(F(N(x)))", source="arXiv 2502.02732", block=peri_block, placement="peri"
+)
 PERI_EMBED = replace(PERI, name="peri-embed", title="Peri-LN with embedding norm", enter=_embedding_norm)
 SANDWICH = replace(
     PERI,

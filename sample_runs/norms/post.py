@@ -31,4 +31,6 @@ def post_block(place: Place, attn: nn.Module, mlp: nn.Module) -> Block:
     return Block(attn, mlp, PostJoin(place.norm()), PostJoin(place.norm()))
 
 
-POST = Strategy(name="post", title="Post-LN", flow="N(x + F(x))", source="arXiv 1706.03762", block=post_block)
+POST = Strategy(
+    name="post", title="Post-LN", flow="N(x + F(x))", source="arXiv 1706.03762", block=post_block, placement="post"
+)

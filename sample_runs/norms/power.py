@@ -113,6 +113,7 @@ def power(warmup: int) -> Strategy:
         flow="x + F(P(RMS(x))), P divides channels by a running root mean square",
         source="arXiv 2003.07845",
         block=block,
+        placement="pre",
         leave=norm,
         note="Backward as in the paper, not as in its code. In training a batch's statistics leak the future; "
         f"evaluation is causal. Batch statistics for {warmup} training forwards. Has its own norm: norm='rms' "

@@ -31,4 +31,6 @@ def pre_block(place: Place, attn: nn.Module, mlp: nn.Module) -> Block:
     return Block(attn, mlp, PreJoin(place.norm()), PreJoin(place.norm()))
 
 
-PRE = Strategy(name="pre", title="Pre-LN", flow="x + F(N(x))", source="arXiv 2002.04745", block=pre_block)
+PRE = Strategy(
+    name="pre", title="Pre-LN", flow="x + F(N(x))", source="arXiv 2002.04745", block=pre_block, placement="pre"
+)

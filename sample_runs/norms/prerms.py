@@ -95,6 +95,7 @@ def _strategy(name: str, title: str, norm: type[RMSNorm], drop: bool) -> Strateg
         flow="x + C F(N(x)), C subtracts the mean" + (", last feature left away" if drop else ""),
         source="arXiv 2305.14858",
         block=block,
+        placement="pre",
         enter=lambda place: Centre(-1, drop),
         leave=lambda place: norm(place.width),
         note="The same function, loss and gradients as pre with norm='layer'; norm='rms' changes nothing here. PyTorch "

@@ -30,4 +30,5 @@ PRE_SCALED = Strategy(
     flow="x + F(N(x)), output matrices start at 1 / sqrt(2L)",
     source="arXiv 2312.16903",
     block=prescaled_block,
+    placement="pre",
 )

@@ -59,6 +59,7 @@ def prores(steps: int) -> Strategy:
         flow=f"x + min(t / ({steps} l), 1) F(N(x))",
         source="arXiv 2603.05369",
         block=block,
+        placement="pre",
         note=f"Block l has its full strength after {steps} l steps: in shorter runs deep blocks stay weak.",
     )
 

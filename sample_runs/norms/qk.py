@@ -47,4 +47,5 @@ QK = Strategy(
     flow="x + F(N(x)), with N(q) and N(k) by head",
     source="arXiv 2302.05442",
     block=qk_block,
+    placement="pre",
 )

@@ -93,5 +93,7 @@ class Strategy:
     """What stands between the embedding and block 1."""
     leave: Callable[[Place], nn.Module] = _final_norm
     """What stands between block L and the head; a plain final norm in every variant of the papers' own code."""
+    placement: str = "unknown"
+    """What a probe calls it where nobody says: the nearest rule is not good enough where the flow is another."""
     note: str = ""
     """What a reader must know before comparing: free choices made here, what `norm` means, what leaks."""

@@ -82,7 +82,9 @@ def test_lns_factors() -> None:
     assert isinstance(model.final_norm, nn.RMSNorm)
 
 
-@pytest.mark.parametrize(("layers", "alpha", "post"), [(12, 0.25, 3), (24, 0.25, 6), (32, 0.0625, 2), (7, 0.25, 1)])
+@pytest.mark.parametrize(
+    ("layers", "alpha", "post"), [(12, 0.25, 3), (24, 0.25, 6), (32, 0.0625, 2), (7, 0.25, 1), (50, 0.58, 29)]
+)
 def test_mix_puts_post_blocks_first(layers: int, alpha: float, post: int) -> None:
     model = build_model(mix(alpha), layers=layers, width=8, heads=2)
     kinds = [type(block.attn_join) for block in model.blocks]

@@ -73,6 +73,13 @@ def test_every_strategy_is_watched(name: str, tmp_path: Path) -> None:
     assert set(open_store(tmp_path).runs()["status"]) == {"finished"}
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_probe_names_the_placement_or_says_that_it_does_not_know_it(name: str, tmp_path: Path) -> None:
+    model = build_model(name, layers=4, width=16, heads=2, vocab=32)
+    with watch(model, store=tmp_path, example_inputs=(ids(),)) as probe:
+        assert probe.sites.placement == STRATEGIES[name].placement
+
+
 def test_norm_algebra() -> None:
     rms, layer = RMSNorm(4, eps=0.0), nn.LayerNorm(4, eps=0.0)
     zero_mean = torch.tensor([1.0, 2, 3, -6])
