@@ -28,10 +28,11 @@ COLUMNS = (
     "last",
 )
 LEGEND = """\
-Stream, Theory: mean square after the last block, measured and predicted. Growth: after the last block over after the
-first. Grad skew: mean parameter gradient of the deeper half of the blocks over that of the other, block 1 left out.
-fp16 bits: factors of 2 between the largest magnitude and the largest fp16 number. bf16 drops: share of branch updates
-smaller than half a bf16 step of the stream they are added to, in the first, middle and last block."""
+Loss: nats a token on one batch, about ln(vocabulary) before training. Stream, Theory: mean square after the last
+block, measured and predicted. Growth: after the last block over after the first. Grad skew: mean parameter gradient of
+the deeper half of the blocks over that of the other, block 1 left out. fp16 bits: factors of 2 between the largest
+magnitude and the largest fp16 number. bf16 drops: share of branch updates smaller than half a bf16 step of the stream
+they are added to, in the first, middle and last block. Empty: no theory, or the model does not show it."""
 
 
 def collected(checks: Iterable[Any], total: int, quiet: bool) -> list[Any]:

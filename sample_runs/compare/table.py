@@ -52,7 +52,7 @@ def _lines(found: Sequence[Standing], ended: int, expected: int) -> Iterable[str
     for strategy, points in differences(found).items():
         shown = ", ".join(f"{point:+.4f}" for point in points) or "none"
         yield f"{strategy} minus {found[0].strategy}, seed by seed: {shown} (n={len(points)})"
-    ranks, why_not = ranking(found)
+    ranks, why_not = ranking(found) if ended == expected else ([], "not all runs have ended")
     yield f"Ranking by held-out loss: {' < '.join(ranks)}" if ranks else f"No ranking by loss: {why_not}"
     yield (
         "Loss in nats a byte. Variance growth: slope a block over blocks 2 to L of the law that fits better. "

@@ -87,6 +87,7 @@ def test_ranks_only_where_each_best_rate_is_interior() -> None:
     assert ranking(standings(edge)) == ([], "the best learning rate of post is at the edge of the grid: widen --lr")
     assert "No ranking by loss: the best learning rate of post" in printed(edge, 12)
     assert "Ranking by held-out loss: post < pre" in printed(inside, 12)
+    assert "No ranking by loss: not all runs have ended" in printed(inside, 13)
     one_rate = [result("pre", 1e-3, 0, 2.0), result("post", 1e-3, 0, 1.9)]
     assert ranking(standings(one_rate))[0] == []
     uneven = curve("pre", (2.2, 2.1, 2.3), seeds=3) + curve("post", (2.1, 2.0, 2.05))
