@@ -1,11 +1,12 @@
 """Verdicts of all runs of a store: judged bit by bit, each once for as long as nothing new is to be judged.
 
-A diagnosis reads most of a run, a tenth of a second and more: a table of a thousand runs cannot wait for it.
+A diagnosis reads most of a run: a table of a thousand runs cannot wait for it. What queries cost beside their rows is
+paid once for many runs.
 """
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 import streamlit as st
@@ -13,23 +14,24 @@ import streamlit as st
 from depthscope.store import RunMissing, Store
 
 from .diagnosis import findings_frame, verdicts
+from .verdict_file import State, load_verdicts, save_verdicts, verdict_file
 
 __all__ = ["judge", "judged"]
 
 SLICE = 3.0
 """Seconds of judging between two drawings of the table."""
-TOGETHER = 8
-"""Runs that are judged by the same queries."""
+TOGETHER = 64
+"""Runs that are judged by the same queries, at most."""
+READ = 2_000_000
+"""Layers times steps that the same queries read, unless one run has more: eight of 24 layers and 10,000 steps."""
 GROWTH = 1.1
 """A run in training is judged again when its steps have grown by so much."""
-
-State = tuple[str, str, str, int]
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _known(store: str) -> dict[State, str]:
     """State of a run -> its verdict, '' where there is none yet; one table a store for everyone who looks."""
-    return {}
+    return load_verdicts(verdict_file(store))
 
 
 def judged(store: Store, runs: pd.DataFrame) -> dict[str, str]:
@@ -48,12 +50,37 @@ def judge(store: Store, runs: pd.DataFrame, first: Iterable[str] = ()) -> Iterat
     waiting = [state for state in reversed(_states(runs)) if state not in known]
     waiting.sort(key=lambda state: state[0] not in ahead)
     until = time.monotonic() + SLICE
-    for start in range(0, len(waiting), TOGETHER):
-        part = waiting[start : start + TOGETHER]
-        known.update(_verdicts(store, part))
-        yield len(runs) - len(waiting) + start + len(part), len(runs)
-        if time.monotonic() > until:
-            return
+    done = len(runs) - len(waiting)
+    try:
+        for part in _parts(waiting, _sizes(runs)):
+            known.update(_verdicts(store, part))
+            done += len(part)
+            yield done, len(runs)
+            if time.monotonic() > until:
+                return
+    finally:  # also when a click of the reader ends it
+        if done > len(runs) - len(waiting):
+            save_verdicts(verdict_file(str(store.path)), known)
+
+
+def _parts(waiting: list[State], sizes: Mapping[str, int]) -> Iterator[list[State]]:
+    """What is judged by the same queries, in order."""
+    part: list[State] = []
+    read = 0
+    for state in waiting:
+        if part and (len(part) == TOGETHER or read + sizes[state[0]] > READ):
+            yield part
+            part, read = [], 0
+        part.append(state)
+        read += sizes[state[0]]
+    if part:
+        yield part
+
+
+def _sizes(runs: pd.DataFrame) -> dict[str, int]:
+    """Run -> layers times steps."""
+    size = (runs["n_layers"].fillna(1) + 1) * (runs["last_step"].fillna(0) + 1)
+    return dict(zip(runs["run"], size.astype("int64"), strict=True))
 
 
 def _verdicts(store: Store, states: list[State]) -> dict[State, str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -10,18 +11,39 @@ from depthscope.store import RunMissing, Store
 
 from .fetch import Tables, fetch
 from .frames import Losses, Rates, RunFrames
+from .held_out import HeldOut
 from .thresholds import THRESHOLDS, Thresholds
 
 __all__ = ["collect", "flat"]
 
 
+NOTHING_BROKEN = RunFrames("").nonfinite
+
+
 def collect(store: Store, runs: Sequence[str], limits: Thresholds = THRESHOLDS) -> list[RunFrames]:
     """The frames of each stack of each of `runs`, in their order, 'main' first. Raises RunMissing."""
     tables = fetch(store, runs, limits)
+    known = set(tables.runs["run"])
     for run in runs:
-        if run not in set(tables.runs["run"]):
+        if run not in known:
             raise RunMissing(f"expected a run of {store.path}; got {run!r}")
-    return [stack_frames(tables, run, stack) for run in runs for stack in stacks_of(tables, run)]
+    apart = of_each_run(tables, runs)
+    return [stack_frames(apart[run], run, stack) for run in runs for stack in stacks_of(apart[run], run)]
+
+
+def of_each_run(tables: Tables, runs: Sequence[str]) -> dict[str, Tables]:
+    """Run -> the rows of it alone, sorted out once: a thousand runs are not searched a thousand times."""
+    held_out = split(tables.held_out, runs)
+    own = split(tables, runs)
+    return {run: Tables(**own[run], held_out=HeldOut(**held_out[run])) for run in runs}
+
+
+def split(tables: Tables | HeldOut, runs: Sequence[str]) -> dict[str, dict[str, pd.DataFrame]]:
+    """Run -> name of a frame of `tables` -> its rows of that run."""
+    frames = {field.name: getattr(tables, field.name) for field in fields(tables)}
+    frames = {name: frame for name, frame in frames.items() if isinstance(frame, pd.DataFrame)}
+    groups = {name: dict(iter(frame.groupby("run", sort=False))) for name, frame in frames.items()}
+    return {run: {name: groups[name].get(run, frame.iloc[:0]) for name, frame in frames.items()} for run in runs}
 
 
 def stacks_of(tables: Tables, run: str) -> list[str]:
@@ -32,10 +54,10 @@ def stacks_of(tables: Tables, run: str) -> list[str]:
 
 def rows(frame: pd.DataFrame, run: str, **equal: str) -> pd.DataFrame:
     """The rows of a run whose columns are equal to what is given."""
-    chosen = frame["run"] == run
+    chosen = frame["run"].to_numpy() == run
     for column, value in equal.items():
-        chosen &= frame[column] == value
-    return frame[chosen]
+        chosen &= frame[column].to_numpy() == value
+    return frame if chosen.all() else frame[chosen]
 
 
 def stack_frames(tables: Tables, run: str, stack: str) -> RunFrames:
@@ -127,7 +149,7 @@ def depth_of(*frames: pd.DataFrame) -> int:
 def with_clean_steps(broken: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
     """`broken` with `last_clean`, the newest sampled step of the row's phase before its first bad one."""
     if broken.empty:
-        return RunFrames("").nonfinite
+        return NOTHING_BROKEN
     clean = [
         steps.loc[(steps["phase"] == phase) & (steps["step"] < first), "step"].max()
         for phase, first in zip(broken["phase"], broken["first_step"], strict=True)

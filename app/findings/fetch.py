@@ -86,15 +86,20 @@ SPIKE = f"""
         ) WHERE seen >= 10 AND loss - median > 3 * mad AND loss > median
     ) WHERE place <= {SPIKES} ORDER BY run, step
 """
+# Of each run the sampled steps up to the first one at or after the step that is asked about.
 AROUND = f"""
-    WITH chosen AS (
-        SELECT step FROM (SELECT DISTINCT step FROM layer_stats WHERE run = $run AND phase = 'train' AND step <=
-        coalesce( (SELECT min(step) FROM layer_stats WHERE run = $run AND phase = 'train' AND step >= $step), $step))
-        ORDER BY step DESC LIMIT {BEFORE + 1}
+    WITH wanted AS (SELECT unnest($runs) AS run, unnest($steps) AS step),
+    taken AS (SELECT DISTINCT run, step FROM layer_stats WHERE phase = 'train' AND run IN (SELECT run FROM wanted)),
+    ends AS (
+        SELECT run, coalesce(min(t.step) FILTER (t.step >= w.step), max(t.step)) AS step
+        FROM wanted AS w JOIN taken AS t USING (run) GROUP BY run
+    ),
+    chosen AS (
+        SELECT t.run, t.step FROM taken AS t JOIN ends AS e ON e.run = t.run AND t.step <= e.step
+        QUALIFY row_number() OVER (PARTITION BY t.run ORDER BY t.step DESC) <= {BEFORE + 1}
     )
-    SELECT run, stack, step, layer, site, {{columns}} FROM layer_stats
-    WHERE run = $run AND phase = 'train' AND layer IS NOT NULL AND site IN ('resid_post', 'block')
-        AND step IN (SELECT step FROM chosen) ORDER BY step, layer, site
+    SELECT run, stack, step, layer, site, {{columns}} FROM layer_stats JOIN chosen USING (run, step)
+    WHERE phase = 'train' AND layer IS NOT NULL AND site IN ('resid_post', 'block') ORDER BY run, step, layer, site
 """
 
 
@@ -175,13 +180,10 @@ def broken_sql(known: set[str]) -> list[str]:
 
 
 def around(store: Store, spikes: pd.DataFrame, known: set[str]) -> pd.DataFrame:
-    """The layers' statistics near each run's worst spike; a run without spikes has no rows, and costs no query."""
+    """The layers' statistics near each run's worst spike; a run without spikes has no rows."""
+    if spikes.empty:
+        return pd.DataFrame(columns=["run", "stack", "step", "layer", "site", "variance", "param_grad_norm"])
     sql = AROUND.format(columns=", ".join(column(name, known) for name in ("variance", "param_grad_norm")))
-    worst = (
-        spikes.assign(rise=spikes["loss"] - spikes["median"]).sort_values("rise").drop_duplicates("run", keep="last")
-    )
-    found = [
-        store.sql(sql, {"run": run, "step": int(step)}) for run, step in zip(worst["run"], worst["step"], strict=True)
-    ]
-    empty = pd.DataFrame(columns=["run", "stack", "step", "layer", "site", "variance", "param_grad_norm"])
-    return pd.concat(found) if found else empty
+    rising = spikes.assign(rise=spikes["loss"] - spikes["median"]).sort_values("rise")
+    worst = rising.drop_duplicates("run", keep="last")
+    return store.sql(sql, {"runs": worst["run"].tolist(), "steps": worst["step"].tolist()})

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -143,10 +144,14 @@ def by_step(frame: pd.DataFrame, column: str) -> list[tuple[int, pd.Series]]:
     """(step, values indexed by layer) of each step, oldest first; layers without a finite value are left out."""
     if column not in frame:
         return []
-    values = frame[["step", "layer", column]].astype({"step": "int64", "layer": "int64", column: "float64"})
-    finite = values[values[column].abs() < float("inf")]  # NaN compares false
-    groups = finite.dropna().sort_values(["step", "layer"]).groupby("step")
-    return [(int(str(step)), group.set_index(group["layer"].astype(int))[column]) for step, group in groups]
+    values = frame[column].to_numpy(dtype="float64", na_value=math.nan)
+    finite = np.isfinite(values)
+    steps, layers, values = frame["step"].to_numpy()[finite], frame["layer"].to_numpy()[finite], values[finite]
+    order = np.lexsort((layers, steps))
+    steps, layers, values = steps[order].astype("int64"), layers[order].astype("int64"), values[order]
+    ends = [0, *(np.flatnonzero(np.diff(steps)) + 1), len(steps)]
+    parts = [(slice(start, end), int(steps[start])) for start, end in pairwise(ends) if end > start]
+    return [(step, pd.Series(values[part], pd.Index(layers[part], name="layer"), name=column)) for part, step in parts]
 
 
 def in_forward_order(rows: pd.DataFrame) -> pd.DataFrame:

@@ -40,6 +40,14 @@ def chromium_path() -> str:
     pytest.skip(missing)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_ones_own(tmp_path_factory) -> Iterator[None]:
+    """What the dashboard remembers in the user's cache folder stays out of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def new_browser(tmp_path_factory) -> Iterator:
     """new_browser() -> a browser of its own, in an empty profile."""
@@ -86,9 +94,10 @@ def host_of(url: str) -> str:
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
     "**bold** $x$ :material/home: `code`",
-    "a" * 300 + "</script>\u202e\n",
+    "a" * 10_000 + "</script>\u202e\n",
+    "../../../etc/passwd'; DROP TABLE runs; -- \U0001f986",
 )
-"""Names of runs that read as markup somewhere."""
+"""Names that read as markup, a path or a statement somewhere, and one that does not end."""
 
 
 @pytest.fixture(scope="session")
@@ -99,8 +108,8 @@ def five(tmp_path_factory) -> Store:
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory) -> Store:
-    """Runs and strategies with the names of HOSTILE."""
-    runs = [SyntheticRun(name, name[:40]) for name in HOSTILE]
+    """Runs, strategies, groups, tags, settings and layers with the names of HOSTILE."""
+    runs = [SyntheticRun(name, name[:40], words=name) for name in HOSTILE]
     return make_store(tmp_path_factory.mktemp("hostile") / "store", runs, layers=3, steps=4, evaluated=True)
 
 

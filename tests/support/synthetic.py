@@ -63,12 +63,16 @@ OWN_SITES = {"peri": {"attn_raw": 2.0, "mlp_raw": 3.0}, "post": {"resid_sum": 1.
 
 @dataclass(frozen=True)
 class SyntheticRun:
-    """One run. `nan_from`: the number of the sampled step from which the last third of the layers is NaN."""
+    """One run. `nan_from`: the number of the sampled step from which the last third of the layers is NaN.
+
+    `words`: what group, layers, a setting and its value are called, where that is to be tried.
+    """
 
     run: str
     strategy: str
     status: str = "finished"
     nan_from: int | None = None
+    words: str = ""
 
 
 def make_store(
@@ -108,7 +112,9 @@ def _write(path: Path, run: SyntheticRun, seed: int, layers: int, steps: int, ev
         *(Metric(name, unit, name.replace("_", " "), "made up", "none", "mean") for name, unit in METRICS.items())
     )
     placement = {layer: "none" if layer == 0 else run.strategy for layer in range(layers + 1)}
-    writer.write(*(Layer("main", i, f"blocks.{i}", "Block", 49_152, norm) for i, norm in placement.items()))
+    writer.write(
+        *(Layer("main", i, f"{run.words or 'blocks'}.{i}", "Block", 49_152, norm) for i, norm in placement.items())
+    )
     for number in range(steps):
         _drain(writer)
         writer.write(*_steps(run, seed, number, steps), *_sample(run, seed, layers, number, "train"))
@@ -130,13 +136,13 @@ def _info(run: SyntheticRun, seed: int, layers: int) -> RunInfo:
     return RunInfo(
         run.run,
         strategy=run.strategy,
-        group_name="synthetic",
+        group_name=run.words or "synthetic",
         model="Synthetic",
         n_layers=layers,
         n_params=49_152 * layers,
         seed=seed,
         data_id="synthetic",
-        config={"lr": 1e-3, "width": 64, "layers": layers},
+        config={"lr": 1e-3, "width": 64, "layers": layers, **({run.words: run.words} if run.words else {})},
         tags=("synthetic", run.strategy),
         world_size=1,
         environment={"python": "3", "device": "none"},
