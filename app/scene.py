@@ -4,14 +4,13 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
 from streamlit.navigation.page import Page as Address
 
-from depthscope.store import Store, StoreBusy, metric_sites, open_store, sampled_steps
+from depthscope.store import Store, StoreBusy, metric_sites, sampled_steps
 
 from .diagnosis import findings_frame
 from .figures import FIGURES, TABLES, AnyFigure, AnyTable, Drawn, Figure, Table
@@ -95,7 +94,8 @@ class Scene:
         """A frame of the present content of the view's runs, or of `every` run; while the database is busy the last
         one. Raises StoreBusy without one."""
         try:
-            frame = _fetch(str(self.store.path), name, view, revision(self.runs, None if every else view.runs))
+            content = revision(self.runs, None if every else view.runs)
+            frame = _fetch(self.store, str(self.store.path), name, view, content)
         except StoreBusy as busy:
             last = _last().get((name, view))
             if last is None:
@@ -121,10 +121,9 @@ def revision(runs: pd.DataFrame, shown: Iterable[str] | None = None) -> str:
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _fetch(path: str, name: str, view: View, revision_of_content: str) -> pd.DataFrame:
-    """One query. Never cached on a frame: Streamlit hashes a sample of large ones."""
-    store = open_store(Path(path))
-    return QUERIES[name](store, view)
+def _fetch(_store: Store, path: str, name: str, view: View, revision_of_content: str) -> pd.DataFrame:
+    """One query. Never cached on a frame: Streamlit hashes a sample of large ones. `_store` is that at `path`."""
+    return QUERIES[name](_store, view)
 
 
 DRAWN: tuple[AnyFigure | AnyTable, ...] = (*FIGURES.values(), *TABLES.values())
