@@ -85,6 +85,6 @@ def _follow_newest(newest: tuple[str, ...]) -> None:
 
 
 def live_toggle() -> bool:
-    """Whether running runs are followed; off keeps the zoom of the charts."""
+    """Whether running runs are followed."""
     with st.sidebar:
-        return st.toggle("Follow live", value=True, key="live", help="Off: the charts stand still and keep their zoom.")
+        return st.toggle("Follow live", value=True, key="live", help="Off: the charts stand still.")

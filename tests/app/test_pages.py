@@ -220,6 +220,21 @@ def test_what_is_picked_goes_into_the_url(five, app):
     assert query(test) == {"metric": ["param_grad_norm"], "site": ["block"], "step": ["20"], "runs": ["pre-0"]}
 
 
+def test_a_stretch_is_in_the_url_until_all_is_shown_or_the_axis_is_another(five, app):
+    test = app(five.path, "runs", zoom=["30", "60"])
+    assert json.loads(charts(test)[0].spec)["layout"]["xaxis"]["range"] == [30, 60]
+    assert query(test) == {"zoom": ["30", "60"]}
+    assert "Zoomed into: optimizer step 30 to 60." in words(test)
+    test.button(key="all").click().run()
+    assert not test.query_params and not test.exception
+    assert json.loads(charts(test)[0].spec)["layout"]["xaxis"]["autorange"] is True
+
+    test = app(five.path, "runs", zoom=["30", "60"])
+    test.session_state["view.x"] = "tokens"
+    test.run()
+    assert query(test) == {"x": ["tokens"]} and not test.exception
+
+
 def test_bad_links_show_the_defaults(five, app):
     query = {"runs": ["gone"], "metric": ["<b>"], "site": ["??"], "step": ["x"], "layers": ["99"], "x": ["no"]}
     test = app(five.path, "heatmap", **query)
