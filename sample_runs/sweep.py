@@ -80,11 +80,14 @@ def missing_rate(points: Sequence[Point], strategy: str, seed: int, rates: Seque
     have = {point.lr for point in own if point.seed == seed}
     grid = sorted({*rates, *(point.lr for point in own)})
     first = next((rate for rate in grid if rate not in have), None)
-    return first if first is not None else wider([point for point in own if point.seed == seed], rates)
+    return first if first is not None else wider([point for point in own if point.seed == own[0].seed], rates)
 
 
 def wider(own: Sequence[Point], rates: Sequence[float]) -> float | None:
-    """Half the lowest rate or twice the highest where the best lies there, at most SWEEP_WIDEN times to each side."""
+    """Half the lowest rate or twice the highest where the best lies there, at most SWEEP_WIDEN times to each side.
+
+    `own` are a strategy's points of its first seed; the other seeds train at the same rates.
+    """
     losses = {point.lr: point.final for point in own if point.final is not None}
     if not losses:
         return None

@@ -9,8 +9,10 @@ from pathlib import Path
 from depthscope.store import import_bundle, open_store
 
 from ..recorded import recorded_bundles
+from ..sweep import read_sweep
 from . import CLAIMS, page
 from .evidence import Runs
+from .swept import sweep_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for bundle in recorded_bundles():
             import_bundle(bundle, folder)
-        options.output.write_text(page(Runs.by_seed(open_store(folder)), CLAIMS), encoding="utf-8")
+        options.output.write_text(
+            page(Runs.by_seed(open_store(folder)), sweep_of(*read_sweep()), CLAIMS), encoding="utf-8"
+        )
     print(options.output)
     return 0
 

@@ -7,12 +7,10 @@ from .looks import (
     fluctuates,
     grows_exponentially,
     grows_linearly,
-    lower_loss,
     more_even_gradients,
     more_growth,
-    no_worse,
-    same_training,
 )
+from .losses import lower_loss, no_worse, same_training
 from .verdict import Claim
 
 __all__ = ["CLAIMS"]

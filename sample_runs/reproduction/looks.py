@@ -7,7 +7,6 @@ from .evidence import Measured, Runs
 from .verdict import Evidence, Verdict, larger, larger_by, weakest
 
 __all__ = [
-    "LOSS_NOISE",
     "STRAIGHT",
     "deep_blocks_do_more",
     "deep_blocks_matter_less",
@@ -15,22 +14,15 @@ __all__ = [
     "fluctuates",
     "grows_exponentially",
     "grows_linearly",
-    "lower_loss",
     "more_even_gradients",
     "more_growth",
-    "no_worse",
-    "same_training",
 ]
 
 Look = Callable[[Runs], Evidence]
 
-LOSS_NOISE = 0.05
-"""Nats: seeds of one strategy were seen to differ by less at this kind of size; one pair cannot decide below it."""
-
 STRAIGHT = 0.95
 """R² from which on a curve is called a line."""
 
-HELD_OUT = "held-out loss in nats a byte"
 SKIP = "mean loss of skipping one block, in nats"
 
 
@@ -73,37 +65,6 @@ def more_even_gradients(even: str, others: tuple[str, ...]) -> Look:
 def deep_blocks_turn_more(strategy: str, other: str) -> Look:
     """Blocks of the deep half turn the stream by a larger angle under one strategy than under the other."""
     return by_ratio("mean angular distance over a block of the deep half", Runs.deep_distance, ((strategy, other),))
-
-
-def losses(runs: Runs, pairs: tuple[tuple[str, str], ...], judge: Callable[[float], Verdict]) -> Evidence:
-    """Held-out losses at the end; `judge` has a word on the first minus the second of each pair."""
-    values = {strategy: runs.held_out(strategy) for pair in pairs for strategy in pair}
-    differences = {f"{first} - {second}": values[first] - values[second] for first, second in pairs}
-    return Evidence(HELD_OUT, values, differences, weakest([judge(each) for each in differences.values()]))
-
-
-def lower_loss(better: str, others: tuple[str, ...]) -> Look:
-    """One strategy ends with a lower held-out loss than each of the others."""
-    pairs = tuple((other, better) for other in others)
-    return lambda runs: losses(runs, pairs, lambda difference: larger_by(difference, LOSS_NOISE))
-
-
-def no_worse(strategy: str, other: str) -> Look:
-    """One strategy ends with a held-out loss no higher than another's."""
-
-    def judge(difference: float) -> Verdict:
-        return Verdict.OPPOSITE if difference > LOSS_NOISE else Verdict.SHOWN
-
-    return lambda runs: losses(runs, ((strategy, other),), judge)
-
-
-def same_training(first: str, second: str) -> Look:
-    """Two ways to write one model train alike."""
-
-    def judge(difference: float) -> Verdict:
-        return Verdict.SHOWN if abs(difference) <= LOSS_NOISE else Verdict.OPPOSITE
-
-    return lambda runs: losses(runs, ((first, second),), judge)
 
 
 def laws(runs: Runs, strategy: str, first: str, second: str) -> Evidence:

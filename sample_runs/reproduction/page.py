@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from .evidence import Runs
-from .looks import LOSS_NOISE, STRAIGHT
+from .looks import STRAIGHT
+from .losses import LOSS_NOISE, LossLook
+from .swept import Sweep, judged, loss_table
 from .verdict import MARGIN, Claim, Evidence, Verdict, together
 
 __all__ = ["COMMAND", "Finding", "findings", "page"]
@@ -28,8 +30,11 @@ seed were looked at:
 - A claim against several strategies must hold against each, and is opposite where it is so against any.
 - A claim is **shown**, or **opposite**, where every seed says so; else it is **not shown**. Each seed's numbers are
   given, in order of the seeds; n says how many there are. With n = 1 nothing is known of the spread over seeds.
-- All runs have one learning rate, chosen for none of them. What is said of losses holds at that rate alone:
-  `depthscope compare` trains at several rates and ranks losses only where each best rate lies inside its grid.
+- All these runs have one learning rate, chosen for none of them, which is unfair where losses are ranked. So a claim
+  that one loss is lower is judged by the [sweep](#losses-at-each-strategys-own-best-rate) instead: each strategy at
+  its own best rate, by the same rule, and only where that rate lies inside the grid for every strategy of the claim;
+  else it is **not judged**. What the losses at the one rate would have said stands beside it. This was written before
+  any two strategies had been swept.
 - "Opposite" and "not shown" are about this size. The papers work with 70 million to 7 billion parameters and
   thousands of times the data; nothing here refutes them.
 
@@ -44,6 +49,21 @@ SIZE = (
     "sampled steps: every {every}."
 )
 
+COLUMNS = ("| claim | measured here, by seed | paired, by seed | n | verdict |", "|---|---|---|---|---|")
+
+NOT_JUDGED = "not judged"
+
+SWEEP = """\
+## Losses at each strategy's own best rate
+
+The sweep is smaller than the recorded runs, so that it fits beside other work: {layers} blocks, width {width}, {steps}
+steps of {rows} x 64 bytes, the same text, warm-up and schedule. Rates go up and down by a factor of two until the best
+one lies between two others. `python -m depthscope.sample_runs.sweep` trains what its table lacks, one run after
+another; `depthscope compare` does the same at any size, and measures everything else too. Losses are held-out ones at
+the last step, nats a byte, mean over n seeds; each strategy's best is bold, an empty cell was not needed. A strategy
+that has not all its rates yet is not in the table.
+"""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -57,6 +77,19 @@ class Finding:
         return together([evidence.verdict for evidence in self.seeds])
 
 
+@dataclass(frozen=True)
+class AtBest:
+    """A claim about losses, each strategy at its own best rate: the seeds' evidence, or why there is none."""
+
+    claim: Claim
+    seeds: tuple[Evidence, ...]
+    why_not: str
+
+    @property
+    def word(self) -> str:
+        return together([evidence.verdict for evidence in self.seeds]).value if self.seeds else NOT_JUDGED
+
+
 def findings(seeds: Sequence[Runs], claims: Sequence[Claim]) -> list[Finding]:
     """Each claim is looked at in every seed that has runs of all its strategies."""
     return [
@@ -65,20 +98,27 @@ def findings(seeds: Sequence[Runs], claims: Sequence[Claim]) -> list[Finding]:
     ]
 
 
-def page(seeds: Sequence[Runs], claims: Sequence[Claim]) -> str:
+def at_best(sweep: Sweep, claims: Sequence[Claim]) -> dict[Claim, AtBest]:
+    """The claims about losses, by the sweep."""
+    evidence = {claim: judged(sweep, claim) for claim in claims if isinstance(claim.look, LossLook)}
+    return {claim: AtBest(claim, tuple(seeds), why_not) for claim, (seeds, why_not) in evidence.items()}
+
+
+def page(seeds: Sequence[Runs], sweep: Sweep, claims: Sequence[Claim]) -> str:
     """The whole page."""
-    found = findings(seeds, claims)
-    verdicts = [finding.verdict for finding in found]
+    found, swept = findings(seeds, claims), at_best(sweep, claims)
+    words = [swept[each.claim].word if each.claim in swept else each.verdict.value for each in found]
     head = HEAD.format(
         command=COMMAND,
         size=size(seeds),
         margin=MARGIN,
         noise=LOSS_NOISE,
         straight=STRAIGHT,
-        counts="\n".join(f"| {verdict.value} | {verdicts.count(verdict)} |" for verdict in Verdict),
+        counts="\n".join(f"| {word} | {words.count(word)} |" for word in (*(v.value for v in Verdict), NOT_JUDGED)),
     )
     papers = groupby(found, key=lambda finding: (finding.claim.paper, finding.claim.source))
-    return "\n".join([head, *(section(*paper, list(group)) for paper, group in papers)])
+    sections = [section(*paper, list(group), swept) for paper, group in papers]
+    return "\n".join([head, *sections, sweep_section(sweep, list(swept.values()))])
 
 
 def size(seeds: Sequence[Runs]) -> str:
@@ -98,18 +138,37 @@ def size(seeds: Sequence[Runs]) -> str:
     )
 
 
-def section(paper: str, source: str, found: Sequence[Finding]) -> str:
+def section(paper: str, source: str, found: Sequence[Finding], swept: Mapping[Claim, AtBest]) -> str:
     """One paper's claims as a table."""
-    head = ["| claim | measured here, by seed | paired, by seed | n | verdict |", "|---|---|---|---|---|"]
-    return "\n".join([f"## {paper}", "", f"{source}", "", *head, *map(row, found), ""])
+    rows = [row(each, swept[each.claim].word if each.claim in swept else "") for each in found]
+    return "\n".join([f"## {paper}", "", f"{source}", "", *COLUMNS, *rows, ""])
 
 
-def row(finding: Finding) -> str:
-    evidence = finding.seeds[0]
-    measured = f"{evidence.measured}: {by_seed([each.values for each in finding.seeds])}"
-    sign = "+" if any(" - " in name for name in evidence.pairs) else ""
-    pairs = by_seed([each.pairs for each in finding.seeds], sign)
-    return f"| {finding.claim.claim} | {measured} | {pairs} | {len(finding.seeds)} | **{finding.verdict.value}** |"
+def row(finding: Finding, by_sweep: str = "") -> str:
+    """A line of the table; `by_sweep` is the word on a claim that the sweep judges."""
+    word = finding.verdict.value
+    verdict = f"**{by_sweep}** (at the one rate: {word})" if by_sweep else f"**{word}**"
+    return f"| {finding.claim.claim} | {' | '.join(numbers(finding.seeds))} | {len(finding.seeds)} | {verdict} |"
+
+
+def numbers(seeds: Sequence[Evidence]) -> tuple[str, str]:
+    """What was measured, and the pairs that decide, seed by seed."""
+    first = seeds[0]
+    sign = "+" if any(" - " in name for name in first.pairs) else ""
+    measured = f"{first.measured}: {by_seed([each.values for each in seeds])}"
+    return measured, by_seed([each.pairs for each in seeds], sign)
+
+
+def sweep_section(sweep: Sweep, found: Sequence[AtBest]) -> str:
+    """The losses at each rate, and the claims judged by them."""
+    recipe = sweep.recipe
+    intro = SWEEP.format(layers=recipe.layers, width=recipe.width, steps=recipe.steps, rows=recipe.batch)
+    return "\n".join([intro, *loss_table(sweep), "", *COLUMNS, *map(swept_row, found), ""])
+
+
+def swept_row(found: AtBest) -> str:
+    measured, pairs = numbers(found.seeds) if found.seeds else (found.why_not, "")
+    return f"| {found.claim.claim} | {measured} | {pairs} | {len(found.seeds)} | **{found.word}** |"
 
 
 def by_seed(seeds: Sequence[Mapping[str, float]], sign: str = "") -> str:

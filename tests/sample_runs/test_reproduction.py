@@ -13,12 +13,10 @@ from depthscope.sample_runs.reproduction.looks import (
     deep_blocks_matter_less,
     grows_exponentially,
     grows_linearly,
-    lower_loss,
     more_even_gradients,
     more_growth,
-    no_worse,
-    same_training,
 )
+from depthscope.sample_runs.reproduction.losses import lower_loss, no_worse, same_training
 from depthscope.sample_runs.reproduction.page import row
 from depthscope.sample_runs.reproduction.verdict import larger, larger_by, together
 from depthscope.store import Intervention, LayerStats, RunInfo, Scalar, ingest, open_run, open_store
