@@ -1,7 +1,7 @@
 """What watching costs: depthscope beside what people use today, in one run.
 
     pip install 'depthscope[bench]'
-    python benchmarks/overhead.py [--full] [--seconds 6] [--only TEXT] [--output benchmarks/results]
+    python benchmarks/overhead.py [--full] [--seconds 6] [--only TEXT] [--compiled FOLDER] [--output benchmarks/results]
 
 Every cell is a process of its own (overhead_cell.py) in which two trainings of the same model on the same batches, one
 watched and one not, take turns; what is compared is CPU time, which other programs on the machine change little. A tool
@@ -47,7 +47,8 @@ def main() -> None:
 
     begin, cells = time.time(), list[dict[str, Any]]()
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as compiled_here:  # what an earlier run left half written must not be found
+    with tempfile.TemporaryDirectory() as fresh:  # what an earlier run left half written must not be found
+        compiled_here = arguments.compiled or fresh
         for (size, mode), parts in SHORT.items():
             for tool in TOOLS:
                 if (arguments.full or tool.startswith(parts)) and arguments.only in f"{tool} {size} {mode}":
@@ -66,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="every tool at every size, eager and compiled")
     parser.add_argument("--seconds", type=float, default=6.0, help="to measure a cell, after its warm-up")
     parser.add_argument("--only", default="", help="cells whose 'tool size mode' contains this text")
+    parser.add_argument("--compiled", help="folder of compiled code to use again; default: compile everything anew")
     parser.add_argument("--output", type=Path, default=HERE / "results")
     return parser.parse_args()
 

@@ -86,6 +86,7 @@ def depthscope(every: int, patience_s: float) -> Callable[[Setup], Attached]:
 
         engine.Engine.__init__.__defaults__ = (patience_s,)
         spool.start_ingest = _nothing  # folding happens when the run is over, in a process of its own
+        spool._INTERVAL *= 2  # half of the time is the other side's: as many steps a segment as in a run by itself
         probe = watch(
             setup.model, store=setup.folder, run="r", every=lambda k: k % every == 0, example_inputs=setup.ids_BT
         )
