@@ -9,11 +9,11 @@ from typing import Any
 from weakref import WeakMethod
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .distributed import local
 
-__all__ = ["Clip", "forget_clips", "on_clip"]
+__all__ = ["Clip", "StepClips", "forget_clips", "on_clip"]
 
 _module = torch.nn.utils.clip_grad
 _INNER = "_clip_grads_with_norm_"
@@ -33,6 +33,51 @@ class Clip:
     def factor(self) -> Tensor:
         """What gradients were multiplied with, 0-d, as torch computes it."""
         return torch.clamp(self._max_norm / (self.total_norm + 1e-6), max=1.0)
+
+
+class StepClips:
+    """The clippings of one model's gradients in the step that is open, and those that came early for the next.
+
+    Inside a compiled graph the next step's forward is not seen to start: a clipping of parameters that this step has
+    moved already is the next one's.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self.now: list[Clip] = []
+        self._next: list[Clip] = []
+        self._moved: set[int] = set()
+        self._known: tuple[frozenset[int], bool, bool] = (frozenset(), False, False)
+
+    def add(self, clip: Clip) -> None:
+        """The loop clips gradients, of this model or of another."""
+        if self._covers(clip)[0]:
+            (self.now if self._moved.isdisjoint(clip.parameters) else self._next).append(clip)
+
+    def moved(self, parameters: Iterable[Tensor]) -> None:
+        """These parameters have had this step's update."""
+        self._moved.update(map(id, parameters))
+
+    def turn(self) -> None:
+        """The next step begins."""
+        self.now, self._next, self._moved = self._next, [], set()
+
+    def told(self) -> dict[str, Tensor]:
+        """The factor where there was one clipping, and the total norm where that was of all the model's gradients."""
+        if len(self.now) != 1:
+            return {}
+        [clip] = self.now
+        norm = {"grad_norm": clip.total_norm} if self._covers(clip)[1] else {}
+        return {**norm, "clip_factor": clip.factor}
+
+    def _covers(self, clip: Clip) -> tuple[bool, bool]:
+        """Whether it has some of the model's parameters, and whether it has those that are trained and no others."""
+        if clip.parameters != self._known[0]:
+            own = {id(p): p.requires_grad for p in self._model.parameters()}
+            trained = {key for key, trains in own.items() if trains}
+            some, whole = not clip.parameters.isdisjoint(own), trained <= clip.parameters <= own.keys()
+            self._known = clip.parameters, some, whole
+        return self._known[1:]
 
 
 def on_clip(listener: Callable[[Clip], None]) -> None:

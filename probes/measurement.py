@@ -54,6 +54,7 @@ class Measurement:
         self._dtype = torch.float32 if self._device.type == "mps" else torch.float64
         self._reader = ParameterReader(model, sites.parameters, self._device, choice)
         self.loss_scale: Tensor | None = None  # of this step, where a GradScaler multiplied the loss
+        self.overflows: list[Tensor] = []  # of fused optimizers, which skip a step by themselves where theirs is not 0
         self._trained: Tensor | None = None
         self._moved: Tensor | None = None
         self._probed: Tensor | None = None
@@ -145,6 +146,7 @@ class Measurement:
         self.norms.take()
         self._reader.reset()
         self._trained = self._moved = self._probed = self.loss_scale = None
+        self.overflows = []
 
     @property
     def data_ranks(self) -> int:
@@ -159,11 +161,15 @@ class Measurement:
         """
         trained = self._gathered(tokens)
         probed = [] if self._probed is None else [self._probed]
-        scalars = [torch.stack([t.to(self._device, self._dtype) for t in waiting])] if waiting else []
+        numbers, self.overflows = [*waiting, *self.overflows], []
+        scalars = [torch.stack([t.to(self._device, self._dtype) for t in numbers])] if numbers else []
         parts = [*trained, *probed, *scalars]
         host: list[float] = torch.cat(parts).tolist() if parts else []
         split = list(_split(host, parts))
         records: list[LayerStats | Massive] = []
+        everyones = split[2] if trained else []
+        if numbers and any(split[-1][len(waiting) :]):
+            trained = []  # their gradients were dropped
         if trained:
             values = self.recorder.read(split[0])
             for key, found in self._reader.read(split[1]):
@@ -171,14 +177,13 @@ class Measurement:
             records += _rows(values, step, "train")
             records += self.recorder.read_massive(split[0], step, "train")
         if probed:
-            activations = split[len(trained)]
+            activations = split[len(parts) - len(scalars) - 1]
             records += _rows(self.recorder.read(activations), step, "probe")
             records += self.recorder.read_massive(activations, step, "probe")
         saw_nothing = bool(trained and split[0]) and not any(split[0])
-        everyones = split[2] if trained else []
         norm = self._reader.total_norm(split[1]) if trained else None
         self._trained = self._moved = self._probed = None
-        return Collected(records, norm, split[-1] if waiting else [], saw_nothing, everyones)
+        return Collected(records, norm, split[-1][: len(waiting)] if waiting else [], saw_nothing, everyones)
 
     def _gathered(self, tokens: Sequence[Sequence[float | Tensor]]) -> list[Tensor]:
         """The sums of activations and of parameters, and tokens, over all ranks."""

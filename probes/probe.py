@@ -146,9 +146,13 @@ class Probe:
         self._aside(self._session.hook, self.sites)
 
     def before_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A forward of the watched model starts; only training forwards count."""
-        if not self._busy and self._model.training and torch.is_grad_enabled():
+        """A forward of the watched model starts; only training forwards count, and none inside torch.func."""
+        if not self._busy and self._model.training and torch.is_grad_enabled() and not _transformed():
             self._aside(self._session.forward, args, kwargs)
+
+    def replica_forward(self) -> None:
+        """A copy that nn.DataParallel makes of the model runs, in a thread of its own."""
+        self._failures.add("nn.DataParallel", RuntimeError("its copies are not measured: use DistributedDataParallel"))
 
     def after_forward(self) -> None:
         """A forward ended, by return or by exception."""
@@ -170,7 +174,7 @@ class Probe:
         self._failures.reported("after the update", self._session.after_update, optimizer)
 
     def _clipped(self, clip: Clip) -> None:
-        self._session.clipped(clip)
+        self._failures.reported("clipping", self._session.clipped, clip)
 
     def _scaled(self, optimizer: Optimizer, scale: Tensor, over: bool) -> None:
         self._failures.reported("loss scaling", self._session.scaled, optimizer, scale, over)
@@ -186,12 +190,21 @@ def _abandon(writer: Writer) -> None:
     forget_scaling(None)
 
 
+def _transformed() -> bool:
+    """Whether vmap, grad or another transform runs: its tensors are wrapped, and may not be written elsewhere."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
 class _RootInput(Inert):
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            return
+        if getattr(module, "_is_replica", False):
+            self.probe.replica_forward()
+        else:
             self.probe.before_forward(args, kwargs)
 
 

@@ -13,6 +13,7 @@ step, and what is logged between two updates goes to the side on which the loop 
 import time
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from depthscope.store import Event, Layer, RunInfo
 
 from .batch import Mask, count_tokens
 from .choice import Choice
-from .clipping import Clip
+from .clipping import Clip, StepClips
 from .distributed import Writer, world
 from .failures import Failures
 from .held_out import HeldOut, HeldOutPlan
@@ -41,8 +42,8 @@ class NothingSeen(Exception):
 
     def __init__(self, step: int) -> None:
         super().__init__(
-            f"step {step} passed no hook: the model was compiled and had run before watch(), or its blocks are not "
-            "called; compiled graphs are dropped now, so that the next forward is traced with the probe"
+            f"step {step} passed no hook: the model was compiled and had run before watch(), or is not called as "
+            "model(...); compiled graphs are dropped now, the next forward is traced with the probe"
         )
 
 
@@ -69,11 +70,12 @@ class Session:
         self._model, self._writer, self._failures, self._plan = model, writer, failures, plan
         self.held_out = HeldOut(model, writer, failures, plan.held_out)
         self._masks = MaskWatch(model)
-        self._clips: list[Clip] = []
-        self._owned: dict[int, bool] = {}
+        self._clips = StepClips(model)
+        self._owned: WeakKeyDictionary[Optimizer, tuple[int, bool]] = WeakKeyDictionary()
         self._stepped: set[int] = set()
         self._told: int | None = None  # the last step whose tokens every rank's were gathered of
         self._seen = False  # this step's forward was seen to start
+        self._fed = False  # with tokens
         self._updated = False  # and its update happened
         self._logs_first: bool | None = None  # the loop logs before it updates
         self._sampling = bool(plan.sampled(self.step))
@@ -100,6 +102,7 @@ class Session:
         """A training forward starts in eager mode."""
         if self._updated:
             self.close_step()
+        self._fed = self._fed or bool(count_tokens(args, kwargs, None))
         if not self._seen:
             self._seen = True
             self._open(args, kwargs)
@@ -108,7 +111,8 @@ class Session:
         self.log.note(self.step, "tokens", count_tokens(args, kwargs, self.measurement.begin(args, kwargs)))
 
     def _open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.measurement is None or self.sites.how == "structure":
+        shows = self._fed or world()[1] > 1  # an empty batch shows nothing; but ranks trace together
+        if self.measurement is None or (self.sites.how == "structure" and shows):
             self.attach(args, kwargs)
         assert self.measurement is not None
         if self._plan.probe_batch is not None and self._plan.probed(self.step):
@@ -135,34 +139,38 @@ class Session:
 
     def clipped(self, clip: Clip) -> None:
         """The loop clips gradients."""
-        if not self._updated:
-            self._clips.append(clip)
+        self._clips.add(clip)
 
     def scaled(self, optimizer: Optimizer, scale: Tensor, over: bool) -> None:
         """A GradScaler is about to step this optimizer, or has; a step that never came was dropped for overflow."""
         if not self.trains(optimizer) or self.measurement is None:
             return
         if not over:
+            self._close_unseen(optimizer)
             self._stepped.discard(id(optimizer))
             self.log.note(self.step, "loss_scale", scale)
-            self.measurement.loss_scale = scale
+            self.measurement.loss_scale = scale.clone()  # the scaler changes it in place before the step closes
         elif id(optimizer) not in self._stepped:
             self.log.drop(self.step)
             self.log.note(self.step, "skipped", 1)
             self.measurement.discard()
-            self._clips = []
+            self._clips.now = []
 
     def before_update(self, optimizer: Optimizer) -> None:
         """An optimizer is about to move its parameters."""
         if not self.trains(optimizer):
             return
-        if not self._seen and id(optimizer) in self._stepped:
-            self.close_step()
+        self._close_unseen(optimizer)
         self._failures.safely("the first step", self._begin, optimizer)
         if not self._seen:
             self.evaluate_if_due()
         if self._sampling and self.measurement is not None:
             self.measurement.before_update(_parameters_of(optimizer))
+
+    def _close_unseen(self, optimizer: Optimizer) -> None:
+        """An optimizer that has had its step comes again: the next step's forward ran inside a compiled graph."""
+        if not self._seen and id(optimizer) in self._stepped:
+            self.close_step()
 
     def _begin(self, optimizer: Optimizer | None) -> None:
         """The step that opened may turn out to be another one, when the first update comes."""
@@ -180,6 +188,8 @@ class Session:
         overflow = getattr(optimizer, "found_inf", None)  # a fused optimizer is stepped always, and skips by itself
         if isinstance(overflow, Tensor):
             self.log.note(self.step, "skipped", overflow)
+            if self._sampling and self.measurement is not None:
+                self.measurement.overflows.append(overflow.detach().clone())
         self.updated(_parameters_of(optimizer))
 
     def updated(self, parameters: list[Tensor]) -> None:
@@ -189,7 +199,8 @@ class Session:
         if self.measurement is None:
             return
         if self._sampling:
-            self._failures.safely("parameters", self.measurement.after_update, parameters, self._clips)
+            self._failures.safely("parameters", self.measurement.after_update, parameters, self._clips.now)
+        self._clips.moved(parameters)
         if first and not self._seen:
             self._end_unseen()
 
@@ -216,7 +227,8 @@ class Session:
                 self._write(last=last)
         finally:  # ranks count steps alike, whatever fails on one of them
             self.step += 1
-            self._seen, self._updated, self._clips, self._stepped = False, False, [], set()
+            self._seen, self._fed, self._updated, self._stepped = False, False, False, set()
+            self._clips.turn()
             self._sampling = bool(self._failures.safely("every", self._plan.sampled, self.step))
 
     def finish(self) -> None:
@@ -248,24 +260,24 @@ class Session:
         rows = self.log.records(collected.waiting, tokens, self.measurement.data_ranks) if told else iter(())
         logged = self._masks.told(rows)
         self._writer.write(*collected.records, *self.measurement.norms.told(logged))
-        if collected.saw_nothing and (self.sites.taps or any(block.leaves for block in self.sites.blocks)):
+        expected = self._fed or not self._seen
+        if collected.saw_nothing and expected and (self.sites.taps or any(block.leaves for block in self.sites.blocks)):
             self._failures.add("measuring", NothingSeen(step))
             torch._dynamo.reset()
 
     def _note_clip(self) -> None:
-        """The total gradient norm, free where the loop's own single clipping told it, and the clipping's factor."""
-        if len(self._clips) == 1:
-            self.log.note(self.step, "grad_norm", self._clips[0].total_norm)
-            self.log.note(self.step, "clip_factor", self._clips[0].factor)
+        for name, value in self._clips.told().items():
+            self.log.note(self.step, name, value)
 
     def trains(self, optimizer: Optimizer) -> bool:
-        """Whether `optimizer` updates the watched model; looked up once for each optimizer."""
-        known = self._owned.get(id(optimizer))
-        if known is None:
+        """Whether `optimizer` updates the watched model; looked up once for each optimizer, and as it gets groups."""
+        groups = len(optimizer.param_groups)
+        known = self._owned.get(optimizer)
+        if known is None or known[0] != groups:
             mine = {id(p) for p in self._model.parameters()}
-            known = any(id(p) in mine for p in _parameters_of(optimizer))
-            self._owned[id(optimizer)] = known
-        return known
+            known = groups, any(id(p) in mine for p in _parameters_of(optimizer))
+            self._owned[optimizer] = known
+        return known[1]
 
     def describe(self) -> None:
         """Write what is known of the layers and, where the user gave no label, the placement that was found."""

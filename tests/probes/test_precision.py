@@ -21,11 +21,12 @@ def rows(read, run, **where):
     return read().layer_stats(runs=[run], **where).drop(columns="run").sort_values(KEYS).reset_index(drop=True)
 
 
-def scaled_run(store_path, run, scale, *, steps=3, overflow_at=None, fused=False):
+def scaled_run(store_path, run, scale, *, steps=3, overflow_at=None, fused=False, growth_interval=1000):
     """SGD under a GradScaler on the CPU; returns the losses and final weights."""
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=fused)
-    scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, growth_interval=1000, enabled=scale is not None)
+    enabled = scale is not None
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, growth_interval=growth_interval, enabled=enabled)
     losses = []
     probe = watch(model, store=store_path, run=run, every=1) if run else None
     for i, ids_BT in enumerate(batches(steps)):
@@ -50,6 +51,13 @@ def test_gradients_are_those_without_loss_scaling(store_path, read):
     assert read().steps(runs=["plain"]).loss_scale.isna().all()
 
 
+def test_a_scale_that_grows_is_that_of_its_own_step(store_path, read):
+    scaled_run(store_path, "plain", None)
+    scaled_run(store_path, "growing", 1024.0, growth_interval=1)
+    assert read().steps(runs=["growing"]).sort_values("step").loss_scale.tolist() == [1024.0, 2048.0, 4096.0]
+    pd.testing.assert_frame_equal(rows(read, "growing"), rows(read, "plain"), rtol=1e-4, atol=1e-7)
+
+
 def test_loss_scaled_training_is_bit_identical(store_path):
     plain, weights = scaled_run(store_path, None, 1024.0, overflow_at=1)
     seen, seen_weights = scaled_run(store_path, "r", 1024.0, overflow_at=1)
@@ -70,9 +78,40 @@ def test_a_step_dropped_for_overflow_is_marked_and_its_statistics_discarded(stor
     assert stats.param_grad_norm.dropna().abs().max() < 1e3
 
 
-def test_a_fused_optimizer_that_skips_by_itself_is_marked(store_path, read):
+def test_a_fused_optimizer_that_skips_by_itself_is_marked_and_its_statistics_discarded(store_path, read):
     scaled_run(store_path, "r", 1024.0, overflow_at=1, fused=True)
     assert read().steps(runs=["r"]).sort_values("step").skipped.tolist() == [False, True, False]
+    assert sorted(set(rows(read, "r").step)) == [0, 2]
+    assert sorted(set(read().massive(runs=["r"]).step)) == [0, 2]
+    assert read().events(runs=["r"]).empty
+
+
+def unsampled_run(store_path, run, forward):
+    """Under a GradScaler with clipping and an overflow; returns what was told of the steps, none of them sampled."""
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
+    with watch(model, store=store_path, run=run, every=lambda step: False):
+        for i, ids_BT in enumerate(batches(6)):
+            scaler.scale(forward(model)(ids_BT).square().mean() * (float("inf") if i == 3 else 1)).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+
+
+def test_steps_whose_forward_nobody_sees_are_told_apart_all_the_same(store_path, read):
+    """As where the whole model is one compiled graph: the root's hooks are not called."""
+    unsampled_run(store_path, "seen", lambda model: model)
+    unsampled_run(store_path, "unseen", lambda model: model.forward)
+    seen, unseen = (read().steps(runs=[run]).sort_values("step") for run in ("seen", "unseen"))
+    assert seen.step.tolist() == unseen.step.tolist() == [0, 1, 2, 3, 4]
+    assert seen.skipped.tolist() == unseen.skipped.tolist() == [False, False, False, True, False]
+    assert seen.loss_scale.tolist() == unseen.loss_scale.tolist()
+    assert (unseen.clip_factor < 1).all()
+    for column in ("grad_norm", "clip_factor"):
+        assert unseen[column].tolist() == pytest.approx(seen[column].tolist(), rel=1e-6)
 
 
 def autocast_run(store_path, run):

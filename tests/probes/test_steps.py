@@ -117,6 +117,39 @@ def test_two_optimizers_make_one_step(model, store_path, read):
     assert steps.grad_norm.iloc[-1] == pytest.approx(expected, rel=1e-5)
 
 
+def test_each_of_two_optimizers_may_clip_its_own(model, store_path, read):
+    parameters = list(model.parameters())
+    parts = parameters[:5], parameters[5:]
+    optimizers = [torch.optim.SGD(part, lr=0.1) for part in parts]
+    norms = []
+    with watch(model, store=store_path, run="r", every=1):
+        for ids_BT in batches(2):
+            loss_of(model, ids_BT).backward()
+            norms.append(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
+            for part, optimizer in zip(parts, optimizers, strict=True):
+                torch.nn.utils.clip_grad_norm_(part, 1e-3)
+                optimizer.step()
+                optimizer.zero_grad()
+    assert steps_of(read).grad_norm.tolist() == pytest.approx(norms, rel=1e-4)  # before clipping
+    assert "clip_factor" not in steps_of(read) or steps_of(read).clip_factor.isna().all()  # there were two
+
+
+def test_clipping_of_another_model_or_of_a_part_is_not_the_total_norm(model, store_path, read):
+    other = torch.nn.Linear(2, 2)
+    with watch(model, store=store_path, run="r", every=lambda step: False):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for clipped in (other, model.blocks[0], model):
+            other(torch.ones(1, 2)).sum().backward()
+            loss_of(model, batches(1)[0]).backward()
+            total = torch.nn.utils.clip_grad_norm_(clipped.parameters(), 0.1).item()
+            optimizer.step()
+            optimizer.zero_grad()
+    steps = steps_of(read)
+    assert steps.grad_norm.isna().tolist() == [True, True, False]
+    assert steps.grad_norm.iloc[2] == pytest.approx(total, rel=1e-6)
+    assert steps.clip_factor.isna().tolist() == [True, False, False]
+
+
 def test_another_models_optimizer_makes_no_step(model, store_path, read):
     other = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
@@ -126,6 +159,18 @@ def test_another_models_optimizer_makes_no_step(model, store_path, read):
             other(torch.ones(1, 2)).sum().backward()
             optimizer.step()
     assert steps_of(read).step.tolist() == [0, 1]
+
+
+def test_an_optimizer_that_is_given_the_model_later_makes_steps(model, store_path, read):
+    optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1)
+    with watch(model, store=store_path, run="r", every=1):
+        for i, ids_BT in enumerate(batches(3)):
+            loss_of(model, ids_BT).backward()
+            optimizer.step()
+            if i == 0:
+                optimizer.add_param_group({"params": list(model.parameters())})
+    assert steps_of(read).step.tolist() == [0, 1]
+    assert steps_of(read).tokens.tolist() == [96, 144]  # the first batch was accumulated
 
 
 def test_a_loop_without_optimizer_steps_by_hand(model, store_path, read):
@@ -181,3 +226,28 @@ def test_status_tells_how_the_run_ended(model, store_path, read):
         raise KeyboardInterrupt
     status = read().runs().set_index("run").status
     assert (status["good"], status["bad"], status["stopped"]) == ("finished", "failed", "interrupted")
+
+
+def test_a_nan_is_found_in_the_layer_and_at_the_step_where_it_begins(store_path, read):
+    from depthscope.sample_runs import build_model
+
+    losses = {}
+    for watched in (False, True):
+        model = build_model("pre", layers=3, width=32, heads=2, vocab=64, seed=1)
+        probe = watch(model, store=store_path, run="r", every=1) if watched else None
+        losses[watched] = train(model, 2, probe)
+        bad = model.blocks[1].mlp.register_forward_hook(
+            lambda module, args, out: out.index_fill(1, torch.tensor([3]), torch.nan)
+        )
+        losses[watched] += train(model, 1, probe)
+        bad.remove()
+        if probe is not None:
+            probe.close()
+    assert str(losses[True]) == str(losses[False])  # nan is not nan
+    stats = read().layer_stats(runs=["r"], site="resid_post", phase="train").sort_values(["step", "layer"])
+    found = stats[stats.nonfinite > 0]
+    assert found.step.tolist() == [2, 2]
+    assert found.layer.tolist() == [2, 3]
+    assert found.nonfinite.iloc[0] == 4 * 32  # one token of each sequence
+    summarised = stats[stats.layer < 3][["variance", "mean_square", "abs_max", "kurtosis"]]
+    assert summarised.notna().all().all()  # of the other tokens; the next block's attention carries the NaN to them
