@@ -148,21 +148,23 @@ def whole(x: Tensor) -> Tensor:
 
 
 def local(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """This rank's parts of sharded tensors (FSDP2, tensor parallel); plain tensors as they are."""
+    """This rank's parts of sharded tensors (FSDP2, tensor parallel); complex numbers as pairs, all else as it is."""
     return [_to_local(t) for t in tensors]
 
 
 def _to_local(tensor: Any) -> Tensor:
     part: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return part
+    return torch.view_as_real(part.resolve_conj()) if part.is_complex() else part
 
 
 def gradient_of(parameter: Any) -> Any:
-    """Its gradient, laid over the ranks as the parameter is.
+    """Its gradient, laid over the ranks as the parameter is; of a sparse one what it holds.
 
     Under sequence parallelism a norm's gradient is still to be summed over ranks, and an embedding's is whole on each.
     """
     grad = parameter.grad
+    if grad is not None and grad.layout is torch.sparse_coo:
+        return grad.coalesce().values()
     if grad is None or getattr(grad, "placements", None) == getattr(parameter, "placements", None):
         return grad
     return grad.redistribute(placements=parameter.placements)

@@ -40,6 +40,7 @@ class ParameterReader:
         self._weighs = "param_norm" in choice.metrics
         self._samples = "update_ratio" in choice.metrics
         self._dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._foreign: set[int] = set()  # what optimizers move besides, by id
         self._load()
 
     @torch.no_grad()
@@ -47,7 +48,7 @@ class ParameterReader:
         """Look the parameters up by name: sharding replaces them by others, between forwards too."""
         named = dict(self._model.named_parameters())
         self._parameters = list(named.values())
-        self._index = {id(p): i for i, p in enumerate(self._parameters)}
+        self._index = {id(p): i for i, p in enumerate(self._parameters) if _has_norm(p)}
         column = {name: i for i, name in enumerate(named)}
         member_GP = torch.zeros(len(self._groups), len(named), dtype=self._dtype)
         for row, names in enumerate(self._groups.values()):
@@ -74,8 +75,10 @@ class ParameterReader:
     def before_update(self, parameters: Iterable[Tensor]) -> None:
         """Remember a sample of these weights as they are before the optimizer moves them."""
         moving = list(parameters)
-        if not self._read and any(id(p) not in self._index for p in moving):
+        strange = {id(p) for p in moving} - self._index.keys() - self._foreign
+        if strange and not self._read:
             self._load()
+            self._foreign |= strange - self._index.keys()
         if self._samples:
             self._before.update({i: self._sample(i).clone() for i in self._mine(moving)})
 
@@ -101,7 +104,7 @@ class ParameterReader:
     @torch.no_grad()
     def take(self) -> Tensor:
         """The step's sums of squares by site as one flat tensor on the device; starts again."""
-        rest = [i for i in range(len(self._parameters)) if self._weighs and i not in self._read]
+        rest = [i for i in self._index.values() if self._weighs and i not in self._read]
         self._fill(_WEIGHT, rest, [self._parameters[i] for i in rest])
         flat = [norms.get(i, self._zero) for norms in self._norms for i in range(len(self._parameters))]
         squares_5P = torch.stack(flat).to(self._dtype).view(5, -1).square() * self._weight_5P
@@ -141,7 +144,8 @@ class ParameterReader:
         """Norms of `tensors` into row `row`, one fused pass over all of them."""
         present = local(t for t in tensors if t is not None)
         if present:
-            norms = torch._foreach_norm(present, 2.0, dtype=torch.float32)
+            wide = torch.float64 if any(t.dtype is torch.float64 for t in present) else torch.float32
+            norms = torch._foreach_norm(present, 2.0, dtype=wide)
             self._norms[row].update(zip(index, (n.to(self._device) for n in norms), strict=True))
 
 
@@ -151,3 +155,8 @@ def _weights(parameters: Sequence[Tensor], entries: int) -> Tensor:
     stand_P = [each_stands_for(p, entries) for p in parameters]
     weight_5P[[_UPDATE, _SAMPLE]] = torch.tensor(stand_P, dtype=torch.float64)
     return weight_5P
+
+
+def _has_norm(parameter: Tensor) -> bool:
+    """Not what quantization packs into bytes."""
+    return parameter.element_size() > 1 and (parameter.is_floating_point() or parameter.is_complex())

@@ -130,7 +130,7 @@ class _Tap(Inert):
     def _watch(self, seen: Any) -> None:
         try:
             stream = first_stream(seen)
-            if stream is not None:
+            if stream is not None and stream.numel():  # an empty batch has nothing to say
                 self.record(stream)
         except Exception as error:
             self._failed(type(self).__name__.strip("_"), error)

@@ -11,7 +11,7 @@ __all__ = ["first_stream", "tensors_in", "with_stream"]
 
 
 def first_stream(value: Any) -> Tensor | None:
-    """The first floating point `[B, T, D]` or `[N, D]` tensor in nested tuples and dicts: by convention the stream.
+    """The first floating point `[B, T, D]` or `[N, D]` tensor in nested containers: by convention the stream.
 
     Where there is none, the first `[B, C, T, D]`: series with several channels.
     """
@@ -24,6 +24,8 @@ def _first(value: Any, dims: tuple[int, ...]) -> Tensor | None:
         return value if value.is_floating_point() and value.dim() in dims else None
     if isinstance(value, dict):  # Hugging Face outputs are ordered dicts
         value = tuple(value.values())
+    elif hasattr(value, "__dataclass_fields__"):
+        value = [getattr(value, name) for name in value.__dataclass_fields__]
     if isinstance(value, tuple | list):
         for item in value:
             found = _first(item, dims)
@@ -33,11 +35,13 @@ def _first(value: Any, dims: tuple[int, ...]) -> Tensor | None:
 
 
 def tensors_in(value: Any) -> list[Tensor]:
-    """Every tensor in nested tuples, lists and dicts, in order."""
+    """Every tensor in nested tuples, lists, dicts and dataclasses, in order."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):
         value = tuple(value.values())
+    elif hasattr(value, "__dataclass_fields__"):
+        value = [getattr(value, name) for name in value.__dataclass_fields__]
     if isinstance(value, tuple | list):
         return [tensor for item in value for tensor in tensors_in(item)]
     return []

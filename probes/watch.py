@@ -86,6 +86,13 @@ def _check(model: nn.Module, *, evaluated: bool) -> None:
     """Raises DepthscopeError for a model that is watched already, or cannot be."""
     if is_watched(model):
         raise DepthscopeError("expected a model that is not watched, this one is already; close() its probe first")
+    if any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        raise DepthscopeError("expected parameters that have shapes, got lazy ones; run one forward before watch()")
+    if any(isinstance(part, nn.DataParallel) and len(part.device_ids) > 1 for part in model.modules()):
+        raise DepthscopeError(
+            "expected one copy of the model in a process, got nn.DataParallel on several devices; train with "
+            "DistributedDataParallel"
+        )
     if evaluated:
         check_whole(model)
     refuse_stages(model)
