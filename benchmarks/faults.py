@@ -13,95 +13,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import duckdb
+from faults_disk import full_disk, read_only_disk
+from faults_work import ROWS, Outcome, batch, child, write, writing
 
-from depthscope.store import (
-    DepthscopeError,
-    LayerStats,
-    RunInfo,
-    RunWriter,
-    check_store,
-    ingest,
-    open_run,
-    open_store,
-    repair_store,
-)
-
-ROWS = 5  # of a batch, which is a step
-
-
-@dataclass
-class Outcome:
-    """What came of one kind of fault."""
-
-    trials: int = 0
-    acknowledged: int = 0
-    lost: int = 0
-    doubled: int = 0
-    corrupt: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def look(self, root: Path, acknowledged: set[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Compare the store with what was acknowledged; gives what is there."""
-        self.trials += 1
-        self.acknowledged = max(self.acknowledged, len(acknowledged))
-        try:
-            frame = open_store(root).sql("SELECT run, step, count(*) AS n FROM layer_stats GROUP BY run, step")
-        except (DepthscopeError, duckdb.Error) as error:
-            self.corrupt += 1
-            self.notes.append(str(error)[:100])
-            return set()
-        found = {(run, int(step)): int(n) for run, step, n in frame.itertuples(index=False)}
-        self.lost += sum(found.get(batch, 0) < ROWS for batch in acknowledged)
-        self.doubled += sum(n > ROWS for n in found.values())
-        return set(found)
-
-
-def batch(step: int) -> list[LayerStats]:
-    return [LayerStats(step, "train", "main", layer, "resid_post", {"variance": layer + step}) for layer in range(ROWS)]
-
-
-def flush(writer: RunWriter) -> None:
-    while writer._incoming or writer._backlog:
-        time.sleep(0.0005)
-
-
-@contextmanager
-def writing(root: Path, run: str, **how: object) -> Iterator[RunWriter]:
-    """A writer that flushes at once and starts no ingest."""
-    quick = {"_TICK": 0.0005, "_INTERVAL": 0.0, "_LONGEST_INTERVAL": 0.02, "start_ingest": lambda store: None}
-    with mock.patch.multiple("depthscope.store.spool", **quick):
-        writer = open_run(root, RunInfo(run), **how)  # type: ignore[arg-type]
-        try:
-            yield writer
-        finally:
-            writer.close()
-
-
-def write(root: Path, run: str, steps: range, **how: object) -> set[tuple[str, int]]:
-    """Write batches, one a segment; gives them as acknowledged."""
-    with writing(root, run, **how) as writer:
-        for step in steps:
-            writer.write(*batch(step))
-            flush(writer)
-    return {(run, step) for step in steps}
-
-
-def child(code: str, *arguments: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-
+from depthscope.store import check_store, ingest, repair_store
 
 WRITER = """
     import sys, time
@@ -126,6 +50,17 @@ INGEST = """
     print(ingest(sys.argv[1]).folded, flush=True)
 """
 
+COMPACT = """
+    import sys
+    from pathlib import Path
+    from depthscope.store import upkeep
+    upkeep._SMALLEST = 1
+    Path(sys.argv[1], "compacted").unlink(missing_ok=True)
+    print("ready", flush=True)
+    input()
+    print(upkeep.main(Path(sys.argv[1])), flush=True)
+"""
+
 
 def writer_killed(root: Path, kills: int, chance: random.Random) -> Outcome:
     outcome, acknowledged, present = Outcome(), set[tuple[str, int]](), set[tuple[str, int]]()
@@ -145,14 +80,14 @@ def writer_killed(root: Path, kills: int, chance: random.Random) -> Outcome:
     return outcome
 
 
-def ingester_killed(root: Path, kills: int, chance: random.Random) -> Outcome:
-    """Kills that meet an ingester at work are the trials; how long it is left alone follows how long it takes here."""
+def folding_killed(code: str, root: Path, kills: int, chance: random.Random) -> Outcome:
+    """Kills that meet a process at work are the trials; how long it is left alone follows how long it takes here."""
     outcome, acknowledged = Outcome(), write(root, "first", range(2))
     ingest(root)
     hits, runs, longest = 0, 0, 0.8
     while hits < kills:
         acknowledged |= write(root, f"run {runs}", range(20))
-        with child(INGEST, root) as ingester:
+        with child(code, root) as ingester:
             assert ingester.stdin is not None and ingester.stdout is not None
             ingester.stdout.readline()
             ingester.stdin.write("\n")
@@ -309,82 +244,10 @@ def damaged_database(root: Path, kills: int, chance: random.Random) -> Outcome:
     return outcome
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Callable[[str], None]]:
-    """A file system of 24 MB; gives a function that mounts it again, read-only (`ro`) or not (`rw`)."""
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=True, capture_output=True)
-    try:
-        yield lambda how: subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True) and None
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
-
-
-def fill(filler: Path) -> None:
-    """Write until the disk is full."""
-    with suppress(OSError), filler.open("wb", buffering=0) as file:
-        while file.write(bytes(4096)):
-            pass
-
-
-def full_disk(root: Path, kills: int, chance: random.Random) -> Outcome:
-    outcome, acknowledged, refused = Outcome(), set[tuple[str, int]](), 0
-    with small_disk(root):
-        store, filler = root / "runs", root / "filler"
-        for trial in range(max(3, kills // 6)):
-            run = f"run {trial}"
-            with writing(store, run) as writer:
-                writer.write(*batch(0))
-                flush(writer)
-                fill(filler)
-                for step in range(1, 10):
-                    writer.write(*batch(step))
-                    time.sleep(0.01)
-                refused += ingest(store).skipped is not None
-                outcome.look(store, acknowledged | {(run, 0)})
-                filler.unlink(missing_ok=True)
-                flush(writer)
-            acknowledged |= {(run, step) for step in range(10)}
-            ingest(store)
-            outcome.look(store, acknowledged)
-            outcome.trials -= 1
-    outcome.notes.append(f"{refused} ingests gave up while it was full")
-    return outcome
-
-
-def read_only_disk(root: Path, kills: int, chance: random.Random) -> Outcome:
-    outcome, acknowledged = Outcome(), set[tuple[str, int]]()
-    with small_disk(root) as remount:
-        store = root / "runs"
-        for trial in range(max(3, kills // 12)):
-            run = f"run {trial}"
-            with writing(store, run) as writer:
-                writer.write(*batch(0))
-                flush(writer)
-                while True:  # busy while the writer has a file open
-                    try:
-                        remount("ro")
-                        break
-                    except subprocess.CalledProcessError:
-                        time.sleep(0.01)
-                for step in range(1, 10):
-                    writer.write(*batch(step))
-                    time.sleep(0.01)
-                if ingest(store).skipped is None:
-                    outcome.notes.append("an ingest went through on a read-only disk")
-                outcome.look(store, acknowledged | {(run, 0)})
-                remount("rw")
-                flush(writer)
-            acknowledged |= {(run, step) for step in range(10)}
-            ingest(store)
-            outcome.look(store, acknowledged)
-            outcome.trials -= 1
-    return outcome
-
-
 FAULTS: dict[str, Callable[[Path, int, random.Random], Outcome]] = {
     "writer killed (kill -9)": writer_killed,
-    "ingester killed (kill -9)": ingester_killed,
+    "ingester killed (kill -9)": partial(folding_killed, INGEST),
+    "compaction killed (kill -9)": partial(folding_killed, COMPACT),
     "power loss while writing": power_loss,
     "torn segment": torn_segment,
     "two ingesters at once": two_ingesters,

@@ -1,13 +1,14 @@
-"""Size and speed of the store, beside the same rows in plain Parquet and SQLite.
+"""Size and speed of the store, beside the same rows in plain Parquet, SQLite, TensorBoard's event files and W&B.
 
-    python benchmarks/store.py [--millions 1 10] [--elsewhere 0.2] [--runs 1 100 1000]
+    python benchmarks/store.py [--millions 1 10] [--elsewhere 0.2] [--runs 1 100 1000] [--folder DIR]
 
-The rows are those that watch() writes for a model of 24 blocks: six sites with 3 to 13 metrics each, 7% noise on smooth
-curves. Sizes count every byte of the database file; values are numbers that were measured (keys and NULLs are not).
+Sizes count every byte of the database file. A cold query is the first one of a new process on a file that is not in the
+page cache. `--folder` keeps the segments of each size, and finds them there the next time.
 """
 
 import argparse
 import os
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 from unittest import mock
 
 import duckdb
+from store_rows import LAYERS, LONG, PER_STEP, RUNS, write_long, write_runs
 
 from depthscope.store import (
     RunInfo,
@@ -34,60 +36,7 @@ from depthscope.store import (
     series,
 )
 
-LAYERS = 24
-ACTIVATION = ["variance", "variance_median", "mean_square", "abs_max", "median_abs", "kurtosis", "nonfinite"]
-ACTIVATION += ["act_grad_norm"]
-PARAMETER = ["param_grad_norm", "param_norm", "update_ratio"]
-BLOCK = ["block_influence", "angular_distance", "angular_distance_last", "branch_ratio", "branch_cosine"]
-METRICS = [*ACTIVATION, *PARAMETER, *BLOCK]
-SITES = {
-    "resid_post": ACTIVATION,
-    "attn_out": [*ACTIVATION, *BLOCK],
-    "mlp_out": [*ACTIVATION, *BLOCK],
-    "block": [*PARAMETER, *BLOCK],
-    "attn": PARAMETER,
-    "mlp": PARAMETER,
-}
-PER_STEP = sum(len(metrics) for metrics in SITES.values()) * LAYERS
-RUNS = 8
-SEGMENT_STEPS = 50
-
-
-def select_sql(first: int, last: int) -> str:
-    """Rows of layer_stats of one run for steps first..last-1, with random values."""
-    parts = []
-    for site, metrics in SITES.items():
-        columns = []
-        for number, name in enumerate(METRICS):
-            curve = f"({1 + number} * exp(0.05 * layer) * (1 + 0.3 * sin(step / 500.0 + layer)))"
-            value = f"{curve} * (0.965 + 0.07 * random())" if name in metrics else "NULL"
-            columns.append(f"({'0' if name == 'nonfinite' and name in metrics else value})::FLOAT AS {name}")
-        parts.append(
-            f"SELECT step::BIGINT AS step, 'train' AS phase, 'main' AS stack, layer::INTEGER AS layer, "
-            f"'{site}' AS site, {', '.join(columns)} "
-            f"FROM range({first}, {last}) AS a(step), range(1, {LAYERS + 1}) AS b(layer)"
-        )
-    return f"SELECT * FROM ({' UNION ALL '.join(parts)}) ORDER BY step, site, layer"
-
-
-def write_runs(root: Path, runs: int, steps: int) -> int:
-    """Segments as writers would leave them; gives the number of values."""
-    with duckdb.connect() as connection:
-        connection.execute("SELECT setseed(0.5)")
-        for number in range(runs):
-            writer = open_run(root, RunInfo(f"run {number}", strategy="pre", n_layers=LAYERS))
-            writer.write(*(Step(step, 1e9 + step, 1024 * step, 3.0, sampled=True) for step in range(steps)))
-            writer.close()
-            for part, first in enumerate(range(0, steps, SEGMENT_STEPS)):
-                path = root / "spool" / f"{writer.attempt}-0-{writer._seq + part}.parquet"
-                marks = f"'layer_stats' AS _table, '{writer.attempt}' AS _attempt, 0 AS _rank, "
-                marks += f"{writer._seq + part}::BIGINT AS _seq, 1 AS _schema"
-                rows = select_sql(first, min(steps, first + SEGMENT_STEPS))
-                connection.execute(
-                    f"COPY (SELECT 'run {number}' AS run, *, {marks} FROM ({rows})) TO '{path}' "
-                    "(FORMAT parquet, COMPRESSION zstd)"
-                )
-    return runs * steps * PER_STEP
+HEATMAP = "SELECT step, layer, variance FROM {} WHERE run = 'run 3' AND site = 'resid_post' ORDER BY step, layer"
 
 
 def timed(work: Callable[[], object], times: int = 5) -> tuple[float, float]:
@@ -106,26 +55,40 @@ def queries(root: Path) -> dict[str, Callable[[], object]]:
     return {
         "heatmap of one run": lambda: layer_step(store, "run 3", "variance", "resid_post", "train"),
         "newest step of 8 runs": lambda: depth_profile(store, runs, "variance", "resid_post", "train"),
-        "series of one run": lambda: series(store, ["run 3"], "loss"),
+        "100,000 steps in 1,000 buckets": lambda: series(store, [LONG], "loss"),
         "table of runs": lambda: run_table(store),
     }
 
 
+def cold(root: Path, name: str) -> float:
+    """One query in ms, of a new process, nothing of the database in memory."""
+    handle = os.open(root / "depthscope.duckdb", os.O_RDONLY)
+    os.fsync(handle)  # only what is written can be dropped
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(handle)
+    command = [sys.executable, __file__, "--ask", str(root), name]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def show_queries(root: Path, when: str) -> None:
     for name, query in queries(root).items():
-        first, warm = timed(query)
-        print(f"  {when}: {name}: first {first:.0f} ms, then {warm:.0f} ms", flush=True)
+        first = statistics.median(cold(root, name) for _ in range(3))
+        _, warm = timed(query, 11)
+        print(f"  {when}: {name}: cold {first:.0f} ms, warm {warm:.0f} ms", flush=True)
 
 
-def parquet_size(root: Path, folder: Path) -> int:
+def in_parquet(root: Path, folder: Path) -> tuple[int, float]:
+    """Size of the rows in one sorted file; and the heatmap's rows, in ms, warm."""
+    target = folder / "plain.parquet"
     with duckdb.connect(str(root / "depthscope.duckdb"), read_only=True) as connection:
-        target = folder / "plain.parquet"
         connection.execute(f"COPY layer_stats TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
-    return target.stat().st_size
+    with duckdb.connect() as connection:
+        _, warm = timed(lambda: connection.execute(HEATMAP.format(f"'{target}'")).df())
+    return target.stat().st_size, warm
 
 
-def sqlite_size(root: Path, folder: Path) -> tuple[int, float]:
-    """The same rows in one table of SQLite; and the heatmap query there, in ms, warm."""
+def in_sqlite(root: Path, folder: Path) -> tuple[int, float]:
+    """The same rows in one table of SQLite; and the heatmap's rows there, in ms, warm."""
     target = folder / "plain.sqlite"
     with duckdb.connect(str(root / "depthscope.duckdb"), read_only=True) as source:
         described = source.execute("SELECT name FROM pragma_table_info('layer_stats')").fetchall()
@@ -136,38 +99,45 @@ def sqlite_size(root: Path, folder: Path) -> tuple[int, float]:
         while rows := cursor.fetchmany(10_000):
             lite.executemany(f"INSERT INTO s VALUES ({', '.join('?' * len(columns))})", rows)
         lite.commit()
-    question = "SELECT step, layer, variance FROM s WHERE run = 'run 3' AND site = 'resid_post' ORDER BY step, layer"
-    _, warm = timed(lambda: lite.execute(question).fetchall(), 3)
+    _, warm = timed(lambda: lite.execute(HEATMAP.format("s")).fetchall(), 3)
     lite.close()
     return target.stat().st_size, warm
 
 
-def at_size(millions: int, folder: Path) -> None:
+def made(millions: int, folder: Path) -> tuple[Path, int]:
+    """A store with that many million values waiting in its spool, and how many they are exactly."""
+    kept, steps = folder / f"segments {millions}M", max(1, millions * 1_000_000 // (RUNS * PER_STEP))
+    if not kept.exists():
+        write_runs(kept, RUNS, steps)
+        write_long(kept)
     root = folder / "runs"
-    steps = max(1, millions * 1_000_000 // (RUNS * PER_STEP))
-    values = write_runs(root, RUNS, steps)
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(kept, root)
+    return root, RUNS * steps * PER_STEP
+
+
+def at_size(millions: int, folder: Path) -> None:
+    root, values = made(millions, folder)
     database = root / "depthscope.duckdb"
-    waiting = len(list((root / "spool").glob("0?*-*-*.parquet")))
-    print(f"\n{values:,} values, {RUNS} runs of {steps:,} sampled steps, {waiting:,} segments", flush=True)
-    spool = sum(path.stat().st_size for path in (root / "spool").iterdir())
-    print(f"  segments: {spool / values:.2f} B/value", flush=True)
+    waiting = [path.stat().st_size for path in (root / "spool").glob("0?*-*-*.parquet")]
+    print(f"\n{values:,} values of {RUNS} runs, {len(waiting):,} segments", flush=True)
+    print(f"  segments: {sum(waiting) / values:.2f} B/value", flush=True)
     start = time.perf_counter()
     folded = ingest(root)
     taken = time.perf_counter() - start
     assert folded.skipped is None, folded
-    print(
-        f"  one ingest: {taken:.1f} s, {values / taken / 1e6:.1f} M values/s, "
-        f"{database.stat().st_size / values:.2f} B/value"
-    )
+    size = database.stat().st_size / values
+    print(f"  one ingest: {taken:.1f} s, {values / taken / 1e6:.1f} M values/s, {size:.2f} B/value", flush=True)
     show_queries(root, "after ingest")
     start = time.perf_counter()
     done = compact(root)
     print(f"  compact: {time.perf_counter() - start:.1f} s, {done.after / values:.2f} B/value", flush=True)
     show_queries(root, "compacted")
-    print(f"  plain Parquet, zstd, sorted: {parquet_size(root, folder) / values:.2f} B/value", flush=True)
+    size, heatmap = in_parquet(root, folder)
+    print(f"  plain Parquet, zstd, sorted: {size / values:.2f} B/value, heatmap {heatmap:.0f} ms", flush=True)
     if millions <= 10:
-        size, heatmap = sqlite_size(root, folder)
-        print(f"  SQLite: {size / values:.2f} B/value, heatmap of one run {heatmap:.0f} ms", flush=True)
+        size, heatmap = in_sqlite(root, folder)
+        print(f"  SQLite, no index: {size / values:.2f} B/value, heatmap {heatmap:.0f} ms", flush=True)
 
 
 def elsewhere(millions: float, folder: Path) -> None:
@@ -203,64 +173,32 @@ def many_runs(count: int, folder: Path) -> None:
     print(f"  compacted in {taken:.1f} s; then listed in {first:.0f} ms, then {warm:.0f} ms", flush=True)
 
 
-HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
-
-
-def one_flush(folder: Path) -> None:
-    """What a training thread pays: the call of write(), while somebody holds the database open for writing or not."""
-    root = folder / "runs"
-    open_run(root, RunInfo("first")).close()
-    ingest(root)
-    for who in ("nobody", "a client, read-write,"):
-        holder = None
-        if who != "nobody":
-            command = [sys.executable, "-c", HOLD, str(root / "depthscope.duckdb")]
-            holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            assert holder.stdout is not None
-            holder.stdout.readline()
-        writer = open_run(root, RunInfo(f"held by {who}"))
-        taken = []
-        for step in range(2_000):
-            start = time.perf_counter()
-            writer.write(Step(step, time.time(), loss=1.0))
-            taken.append((time.perf_counter() - start) * 1e6)
-            time.sleep(0.002)
-        writer.close()
-        if holder:
-            holder.communicate(b"\n")
-        taken.sort()
-        print(
-            f"  {who} holds the database: write() p50 {taken[1000]:.0f} us, p99 {taken[1980]:.0f} us, "
-            f"max {taken[-1] / 1000:.1f} ms",
-            flush=True,
-        )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--millions", type=int, nargs="*", default=[1, 10])
     parser.add_argument("--elsewhere", type=float, nargs="*", default=[0.2], help="millions, as TensorBoard and W&B")
     parser.add_argument("--runs", type=int, nargs="*", default=[1, 100, 1000])
+    parser.add_argument("--folder", type=Path, help="keep the segments there")
+    parser.add_argument("--make", action="store_true", help="only make the segments, in --folder")
+    parser.add_argument("--ask", nargs=2, metavar=("STORE", "QUERY"), help="time one query")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.ask:
+        print(timed(queries(Path(options.ask[0]))[options.ask[1]], 1)[0])
+        return
     print(
         f"DuckDB {duckdb.__version__}, Python {sys.version.split()[0]}, {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}"
     )
     # No ingest of a closing writer may run beside what is timed.
-    with mock.patch("depthscope.store.spool.start_ingest"):
+    with mock.patch("depthscope.store.spool.start_ingest"), tempfile.TemporaryDirectory() as temporary:
         for millions in options.millions:
-            with tempfile.TemporaryDirectory() as folder:
-                at_size(millions, Path(folder))
-        for size in options.elsewhere:
-            with tempfile.TemporaryDirectory() as folder:
-                elsewhere(size, Path(folder))
-        for count in options.runs:
-            with tempfile.TemporaryDirectory() as folder:
-                many_runs(count, Path(folder))
-        print("\nthe training thread", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            one_flush(Path(folder))
+            folder = options.folder or Path(temporary)
+            made(millions, folder) if options.make else at_size(millions, folder)
+        for measure, sizes in ((elsewhere, options.elsewhere), (many_runs, options.runs)):
+            for size in sizes:
+                with tempfile.TemporaryDirectory() as folder:
+                    measure(size, Path(folder))
 
 
 if __name__ == "__main__":
