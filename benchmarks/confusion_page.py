@@ -11,9 +11,9 @@ from depthscope.app.findings import FINDINGS
 HEAD = """\
 # How often the findings are right
 
-This page is written by `python benchmarks/confusion.py`: it trains {runs} small runs, sound ones and ones that are
-broken on purpose, judges them, and counts. {layers} blocks, width {widths}, {steps} steps of bytes of Python source;
-seeds {seeds}; depthscope {depthscope}, torch {torch}.
+This page is written by `python benchmarks/confusion.py`, which trains small runs, sound ones and ones that are broken
+on purpose, judges them, and counts. Here are {runs} of the {planned} that it trains by itself: {layers} blocks, width
+{widths}, {steps} steps of bytes of Python source; seeds {seeds}; depthscope {depthscope}, torch {torch}.
 
 - What is true of a run is what was done to it (`benchmarks/confusion_faults.py`). That was written down and committed
   before any of these runs was judged; no threshold was changed afterwards, and none was set with these seeds and sizes:

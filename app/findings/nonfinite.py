@@ -12,7 +12,8 @@ __all__ = ["CHECK"]
 
 ADVICE = (
     "Look at the heatmap of abs_max just before the first step: a layer growing towards the largest number of its "
-    "format overflows there. Clip gradients, lower the learning rate, warm up for longer, or keep branches in float32."
+    "format overflows there. Clip gradients, lower the learning rate, warm up for longer, keep branches in float32, or "
+    "bound them as Peri-LN does (peri, arXiv 2502.02732)."
 )
 
 
@@ -55,7 +56,8 @@ def interval(origin: pd.Series, first: int, frames: RunFrames) -> str:
         return f"Step {last:,} was still clean."
     end = min(first, bad_loss) if bad_loss is not None and bad_loss > last else first
     said = f"Step {last:,} is the last clean sample, so it happened after it and no later than step {end:,}."
-    if origin["layer"] == 0 and frames.n_layers and everywhere(frames, first, "resid_post") > frames.n_layers:
+    at_entry = pd.notna(origin["layer"]) and origin["layer"] == 0
+    if at_entry and frames.n_layers and everywhere(frames, first, "resid_post") > frames.n_layers:
         return f"{said} Every layer has them by then: which came first cannot be told; sample more often."
     return said
 

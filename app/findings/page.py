@@ -26,6 +26,8 @@ the report carries the same findings. This page is made from the code (`python -
 `depthscope diagnose --follow` stays beside a training, tells what is new, and ends with the runs. `--webhook URL` posts
 warnings as JSON (`text` for people, `findings` for programs), once a minute at most. Both only read the store.
 
+[How often they are right](confusion.md) was counted on runs broken on purpose and on sound ones.
+
 Several runs are compared with a caveat wherever their data, tokens or steps, seeds, learning rates or depths differ.
 """
 

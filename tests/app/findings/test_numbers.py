@@ -73,6 +73,7 @@ class TestNonfinite:
     def test_when_every_gradient_is_broken_at_once_no_layer_is_blamed(self):
         blocks = [broken(240, 500, what="gradient", site="block", layer=float(layer)) for layer in BLOCKS]
         rows = pd.concat([*blocks, broken(240, 500, what="gradient", site="head", layer=None)])
+        rows["layer"] = rows["layer"].astype("Int64")  # as the store gives it: NA, and not NaN, where there is none
         sentence = find("nonfinite", frames(nonfinite=rows)).sentence
         assert "as after clipping by such a norm: which came first cannot be told" in sentence
 
