@@ -7,9 +7,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..text import plain
+from ..text import plain, short
+from .uncertainty import seed_groups, uncertainty
 
-__all__ = ["About", "about", "command", "digest"]
+__all__ = ["About", "Definition", "about", "command", "digest"]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Of the metric a figure shows; both '' where it shows several."""
+
+    formula: str = ""
+    reduction: str = ""
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,11 @@ class About:
     """Rows of the store's answer that are drawn, before any thinning."""
     runs: int
     tokens: int | None
-    """Held-out tokens that each value rests on, the fewest; None where rows do not tell."""
+    """Tokens that each value rests on, the fewest; None where the store does not tell."""
+    batch: str
+    """Which tokens those are, in words; '' where values rest on no batch."""
+    data: tuple[str, ...]
+    """What the runs were trained on: their data's hashes, shortened."""
     uncertainty: str
     """What is known of the errors of the values."""
     digest: str
@@ -31,21 +44,34 @@ class About:
     """Draws it again from the same store."""
 
 
-def about(frame: pd.DataFrame, definition: str, command: str) -> About:
-    """Of the rows a figure is drawn from."""
-    runs = int(frame["run"].nunique()) if "run" in frame.columns else 1
-    tokens = frame["tokens"].dropna() if "tokens" in frame.columns else pd.Series(dtype="float64")
-    fewest = int(tokens.min()) if len(tokens) else None
-    return About(len(frame), runs, fewest, uncertainty(frame), digest(frame), definition, command)
+def about(frame: pd.DataFrame, runs: pd.DataFrame, definition: Definition, command: str) -> About:
+    """Of the rows a figure is drawn from; `runs` are the rows of run_table of all the report's runs."""
+    shown = runs[runs["run"].isin(frame["run"])] if "run" in frame.columns else runs
+    tokens, batch = measured_on(frame, shown)
+    return About(
+        rows=len(frame),
+        runs=int(frame["run"].nunique()) if "run" in frame.columns else 1,
+        tokens=tokens,
+        batch=batch,
+        data=tuple(sorted({short(text, 12) for text in shown["data_id"].dropna()})),
+        uncertainty=uncertainty(frame, definition.reduction, seed_groups(shown)),
+        digest=digest(frame),
+        definition=definition.formula,
+        command=command,
+    )
 
 
-def uncertainty(frame: pd.DataFrame) -> str:
-    """What the columns tell of the errors of the values."""
-    if {"delta_se", "loss_se", "error"} & set(frame.columns):
-        return "standard errors are paired (same tokens) and clustered by sequence"
-    if {"low", "high"} <= set(frame.columns):
-        return "bands are the range inside each bucket of steps, not an error"
-    return "each value is one measurement of one run; no error is known"
+def measured_on(frame: pd.DataFrame, runs: pd.DataFrame) -> tuple[int | None, str]:
+    """The fewest tokens that a value rests on, and which they are; None where the store does not tell."""
+    tokens = frame["tokens"].dropna() if "tokens" in frame.columns else frame.iloc[:0]
+    if len(tokens):
+        return int(tokens.min()), "held-out tokens"
+    if "phase" not in frame.columns:
+        return None, ""
+    if set(frame["phase"]) != {"train"}:
+        return None, "the run's held-out batch, whose size is not kept"
+    a_step = (runs["tokens"] / (runs["last_step"] + 1)).dropna()
+    return (int(a_step.min()), "tokens of a training step") if len(a_step) else (None, "")
 
 
 def digest(frame: pd.DataFrame) -> str:

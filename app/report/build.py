@@ -18,7 +18,7 @@ from ..losses import last_loss
 from ..text import plain, short
 from ..theme import LIGHT, strategy_style
 from ..view import View
-from .about import About, about, command
+from .about import About, Definition, about, command
 from .contents import rank, sections
 from .papers import papers_in
 from .section import Place, Section
@@ -135,8 +135,8 @@ def build_from(still: Store, store: Store, runs: Sequence[str], progress: Progre
     detailed = tuple(chosen.drop_duplicates("strategy")["run"])
     parts = [part for part in sections(tuple(runs), *measured, detailed) if part.name in wishes.sections]
     metrics = tuple(sorted(map(definition, still.metrics().to_dict("records")), key=lambda row: rank(row["name"])))
-    formulas = {row["name"]: row["formula"] for row in metrics}
-    desk = Desk(still, store.path.name, formulas, runs if len(every) > len(chosen) else ())
+    defined = {row["name"]: Definition(row["formula"], row["reduction"]) for row in metrics}
+    desk = Desk(still, store.path.name, chosen, defined, runs if len(every) > len(chosen) else ())
     drawn = count(1)
     total = sum(len(part.places) for part in parts)
     said = tuple(facts(row, findings[str(row["run"])]) for row in chosen.to_dict("records"))
@@ -164,8 +164,10 @@ class Desk:
     store: Store
     name: str
     """Of the store, to be named in a command."""
-    formulas: Mapping[str, str]
-    """Of the metrics, by name."""
+    table: pd.DataFrame
+    """The rows of run_table of the runs reported on."""
+    defined: Mapping[str, Definition]
+    """The metrics, by name."""
     runs: Sequence[str]
     """To be named in a command; empty when they are all of the store's."""
 
@@ -248,11 +250,17 @@ def picture(desk: Desk, place: Place, identity: str, section: str) -> Picture | 
         height=int(drawn.layout.height or LIGHT.template.layout.height),
         numbers=sheet(figure.table(figure.info(thin(frame, TABLE_POINTS), place.view))),
         about=about(
-            frame,
-            desk.formulas.get(place.view.metric or "", "") if "metric" in figure.reads else "",
+            of_runs(frame, place.view),
+            desk.table,
+            desk.defined.get(place.view.metric or "", Definition()) if "metric" in figure.reads else Definition(),
             command(plain(desk.name), desk.runs, section),
         ),
     )
+
+
+def of_runs(frame: pd.DataFrame, view: View) -> pd.DataFrame:
+    """The rows with their run, which a figure of one run need not name."""
+    return frame if "run" in frame.columns or not view.run else frame.assign(run=view.run)
 
 
 def safe_json(text: str | None) -> str:

@@ -2,55 +2,111 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-__all__ = ["bibtex", "papers_in"]
+__all__ = ["KNOWN", "Paper", "bibtex", "papers_in"]
 
 ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 
-# arXiv number: key, first author, title. A paper that is not here is cited by its number alone.
+
+@dataclass(frozen=True)
+class Paper:
+    """What a citation says, with the title of its first page on arXiv."""
+
+    key: str
+    authors: tuple[str, ...]
+    """'First Last', as on the paper."""
+    title: str
+
+
+# By arXiv number. A paper that is not here is cited by its number alone.
 KNOWN = {
-    "1910.07467": ("zhang2019root", "Zhang, Biao", "Root Mean Square Layer Normalization"),
-    "2002.04745": ("xiong2020layer", "Xiong, Ruibin", "On Layer Normalization in the Transformer Architecture"),
-    "2003.07845": (
+    "1910.07467": Paper("zhang2019root", ("Biao Zhang", "Rico Sennrich"), "Root Mean Square Layer Normalization"),
+    "2002.04745": Paper(
+        "xiong2020layer",
+        (
+            *("Ruibin Xiong", "Yunchang Yang", "Di He", "Kai Zheng", "Shuxin Zheng", "Chen Xing", "Huishuai Zhang"),
+            *("Yanyan Lan", "Liwei Wang", "Tie-Yan Liu"),
+        ),
+        "On Layer Normalization in the Transformer Architecture",
+    ),
+    "2003.07845": Paper(
         "shen2020powernorm",
-        "Shen, Sheng",
+        ("Sheng Shen", "Zhewei Yao", "Amir Gholami", "Michael W. Mahoney", "Kurt Keutzer"),
         "PowerNorm: Rethinking Batch Normalization in Transformers",
     ),
-    "2203.15556": ("hoffmann2022training", "Hoffmann, Jordan", "Training Compute-Optimal Large Language Models"),
-    "2306.03805": (
+    "2203.15556": Paper(
+        "hoffmann2022training", ("Jordan Hoffmann", "others"), "Training Compute-Optimal Large Language Models"
+    ),
+    "2306.03805": Paper(
         "jaiswal2023essential",
-        "Jaiswal, Ajay",
+        ("Ajay Jaiswal", "Shiwei Liu", "Tianlong Chen", "Zhangyang Wang"),
         "The Emergence of Essential Sparsity in Large Pre-trained Models: The Weights that Matter",
     ),
-    "2312.16903": (
+    "2312.16903": Paper(
         "takase2023spike",
-        "Takase, Sho",
+        ("Sho Takase", "Shun Kiyono", "Sosuke Kobayashi", "Jun Suzuki"),
         "Spike No More: Stabilizing the Pre-training of Large Language Models",
     ),
-    "2402.17762": ("sun2024massive", "Sun, Mingjie", "Massive Activations in Large Language Models"),
-    "2403.03853": (
+    "2402.17762": Paper(
+        "sun2024massive",
+        ("Mingjie Sun", "Xinlei Chen", "J. Zico Kolter", "Zhuang Liu"),
+        "Massive Activations in Large Language Models",
+    ),
+    "2403.03853": Paper(
         "men2024shortgpt",
-        "Men, Xin",
+        (
+            *("Xin Men", "Mingyu Xu", "Qingyu Zhang", "Bingning Wang", "Hongyu Lin", "Yaojie Lu", "Xianpei Han"),
+            "Weipeng Chen",
+        ),
         "ShortGPT: Layers in Large Language Models are More Redundant Than You Expect",
     ),
-    "2403.17887": ("gromov2024unreasonable", "Gromov, Andrey", "The Unreasonable Ineffectiveness of the Deeper Layers"),
-    "2405.19279": (
+    "2403.17887": Paper(
+        "gromov2024unreasonable",
+        ("Andrey Gromov", "Kushal Tirumala", "Hassan Shapourian", "Paolo Glorioso", "Daniel A. Roberts"),
+        "The Unreasonable Ineffectiveness of the Deeper Layers",
+    ),
+    "2405.19279": Paper(
         "he2024outlier",
-        "He, Bobby",
+        ("Bobby He", "Lorenzo Noci", "Daniele Paliotta", "Imanol Schlag", "Thomas Hofmann"),
         "Understanding and Minimising Outlier Features in Neural Network Training",
     ),
-    "2412.13795": (
+    "2412.13795": Paper(
         "li2024mixln",
-        "Li, Pengxiang",
+        ("Pengxiang Li", "Lu Yin", "Shiwei Liu"),
         "Mix-LN: Unleashing the Power of Deeper Layers by Combining Pre-LN and Post-LN",
     ),
-    "2502.02732": (
+    "2502.02732": Paper(
         "kim2025periln",
-        "Kim, Jeonghoon",
+        (
+            *("Jeonghoon Kim", "Byeongchan Lee", "Cheonbok Park", "Yeontaek Oh", "Beomjun Kim", "Taehwan Yoo"),
+            *("Seongjin Shin", "Dongyoon Han", "Jinwoo Shin", "Kang Min Yoo"),
+        ),
         "Peri-LN: Revisiting Normalization Layer in the Transformer Architecture",
     ),
-    "2502.05795": ("sun2025curse", "Sun, Wenfang", "The Curse of Depth in Large Language Models"),
-    "2505.13898": ("csordas2025depth", "Csord{\\'a}s, R{\\'o}bert", "Do Language Models Use Their Depth Efficiently?"),
+    "2502.05795": Paper(
+        "sun2025curse",
+        ("Wenfang Sun", "Xinyuan Song", "Pengxiang Li", "Lu Yin", "Yefeng Zheng", "Shiwei Liu"),
+        "The Curse of Depth in Large Language Models",
+    ),
+    "2505.13898": Paper(
+        "csordas2025depth",
+        ("R{\\'o}bert Csord{\\'a}s", "Christopher D. Manning", "Christopher Potts"),
+        "Do Language Models Use Their Depth Efficiently?",
+    ),
+    "2507.07996": Paper(
+        "li2025skip",
+        ("Ziyue Li", "Yang Li", "Tianyi Zhou"),
+        "Skip a Layer or Loop it? Test-Time Depth Adaptation of Pretrained LLMs",
+    ),
+    "2605.14075": Paper(
+        "hinostroza2026rethinking",
+        (
+            *("Cristian Hinostroza", "Rodrigo Toro Icarte", "Christ Devia", "Andres Carvallo De Ferari"),
+            *("Eugenio Herrera-Berg", "Denis Parra", "Jorge F. Silva"),
+        ),
+        "Rethinking Layer Relevance in Large Language Models Beyond Cosine Similarity",
+    ),
 }
 
 
@@ -65,8 +121,9 @@ def bibtex(numbers: Iterable[str]) -> str:
 
 
 def entry(number: str) -> str:
-    key, author, title = KNOWN.get(number, (f"arxiv{number}", "", ""))
-    said = {"author": author and f"{author} and others", "title": title and f"{{{title}}}", "year": f"20{number[:2]}"}
+    paper = KNOWN.get(number, Paper(f"arxiv{number}", (), ""))
+    title = paper.title and f"{{{paper.title}}}"
+    said = {"author": " and ".join(paper.authors), "title": title, "year": f"20{number[:2]}"}
     said |= {"eprint": number, "archivePrefix": "arXiv", "url": f"https://arxiv.org/abs/{number}"}
     lines = [f"  {name} = {{{value}}}," for name, value in said.items() if value]
-    return "\n".join([f"@misc{{{key},", *lines, "}"])
+    return "\n".join([f"@misc{{{paper.key},", *lines, "}"])

@@ -10,7 +10,7 @@ from depthscope.app import cli
 from depthscope.app.report import SECTIONS, BadTemplate, UnknownSection, Wishes, build, render, write_report
 from depthscope.app.report.about import command, digest
 from depthscope.app.report.notes import notes_html
-from depthscope.app.report.papers import bibtex, papers_in
+from depthscope.app.report.papers import KNOWN, bibtex, papers_in
 
 RUNS = ["pre-0", "lns-0"]
 
@@ -123,12 +123,16 @@ class TestAbout:
 class TestPapers:
     def test_those_named_are_cited_once(self):
         assert papers_in(["see arXiv 2502.05795", "arXiv 2402.17762; arXiv 2502.05795"]) == ("2402.17762", "2502.05795")
-        text = bibtex(["2502.05795", "2605.14075"])
+        text = bibtex(["2502.05795", "2699.99999"])
         assert "title = {{The Curse of Depth in Large Language Models}}" in text and text.count("@misc{") == 2
-        assert "@misc{arxiv2605.14075,\n  year = {2026},\n  eprint = {2605.14075}," in text
+        assert "author = {Wenfang Sun and Xinyuan Song and" in text
+        assert "@misc{arxiv2699.99999,\n  year = {2026},\n  eprint = {2699.99999}," in text
 
     def test_the_report_lists_the_findings_papers(self, brief):
         assert {"2502.05795", "2402.17762", "2412.13795"} <= set(brief.papers)
+
+    def test_every_paper_that_is_named_has_its_authors_and_title(self, brief):
+        assert set(brief.papers) <= set(KNOWN)
 
 
 class TestForPrograms:
