@@ -12,7 +12,7 @@ import duckdb
 from . import claims
 from .claims import Attempt
 from .coerce import text
-from .connect import Deadline, opened
+from .connect import Deadline, opened, quiet
 from .errors import BundleInvalid, DepthscopeError, RunMissing, RunNameTaken
 from .ingest import fold_all
 from .layout import Layout
@@ -94,7 +94,7 @@ def import_bundle(
     source = Path(folder)
     manifest = read_manifest(source)
     names = _names(manifest, rename)
-    with duckdb.connect(":memory:") as connection:
+    with quiet(duckdb.connect(":memory:")) as connection:
         columns = bundle_columns(connection, source, manifest)
         attempts = _attempts(connection, source) if "attempts" in columns else {}
     layout = _layout(store)

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from .connect import Deadline, opened
+from .connect import Deadline, opened, quiet
 from .errors import DepthscopeError, StoreBusy
 from .ingest import IngestResult, fold_all, new_database
 from .layout import Layout, default_store, fsync_folder
@@ -74,7 +74,7 @@ def _rewrite(layout: Layout, draft: Path, deadline: Deadline) -> None:
         connection.execute(f"ATTACH {literal(str(draft))} AS fresh (READ_WRITE)")
         _copy_tables(connection)
         connection.execute("DETACH fresh")
-        with duckdb.connect(str(draft)) as fresh:
+        with quiet(duckdb.connect(str(draft))) as fresh:
             make_views(fresh, layout)
         _fsync(draft)
         draft.rename(layout.database)

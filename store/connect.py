@@ -19,7 +19,7 @@ import duckdb
 from .errors import NotAStore, StoreBusy, StoreTooNew
 from .filesystem import refuse_network
 
-__all__ = ["Deadline", "opened"]
+__all__ = ["Deadline", "opened", "quiet"]
 
 _ONE_AT_A_TIME = threading.Lock()
 _OWN_QUERY = 60.0  # seconds to wait for another query of this process; patience is for other processes
@@ -56,7 +56,7 @@ def opened(path: Path | None, deadline: Deadline, *, read_only: bool) -> Iterato
     a database format that this DuckDB does not read, NetworkFileSystem.
     """
     if path is None:
-        with duckdb.connect(":memory:", config=_OURS) as connection:
+        with quiet(duckdb.connect(":memory:", config=_OURS)) as connection:
             yield connection
         return
     refuse_network(path, "a database")
@@ -69,10 +69,16 @@ def opened(path: Path | None, deadline: Deadline, *, read_only: bool) -> Iterato
         _ONE_AT_A_TIME.release()
 
 
+def quiet(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """The connection, which draws no progress bar: at a prompt and in notebooks one appears after 2 s."""
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
 def _connect(path: Path, deadline: Deadline, read_only: bool) -> duckdb.DuckDBPyConnection:
     while True:
         try:
-            return _try(lambda **config: duckdb.connect(str(path), read_only=read_only, **config))
+            return quiet(_try(lambda **config: duckdb.connect(str(path), read_only=read_only, **config)))
         except duckdb.Error as error:
             holder = _holder(path, error)
             if not deadline.pause():

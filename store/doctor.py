@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from . import claims
-from .connect import Deadline, opened
+from .connect import Deadline, opened, quiet
 from .errors import NotAStore, SchemaTooOld
 from .layout import Layout, Segment, default_store, list_segments
 from .migrate import stored_version
@@ -198,7 +198,7 @@ def _torn(layout: Layout) -> Check:
 
 def _readable(segments: Iterable[Segment]) -> Check:
     count, bad = 0, []
-    with duckdb.connect(":memory:") as connection:
+    with quiet(duckdb.connect(":memory:")) as connection:
         for segment in segments:
             count += 1
             try:

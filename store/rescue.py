@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from . import claims
-from .connect import Deadline
+from .connect import Deadline, quiet
 from .ingest import fold_all, new_database
 from .layout import Layout, fsync_folder
 from .lock import only_one
@@ -57,7 +57,7 @@ def _keep(layout: Layout) -> Path:
 def _take_out(damaged: Path, draft: Path) -> tuple[int, list[str]]:
     """Copy table by table into `draft`; what cannot be read is named."""
     rows, lost = 0, list[str]()
-    with duckdb.connect(str(draft)) as connection:
+    with quiet(duckdb.connect(str(draft))) as connection:
         try:
             connection.execute(f"ATTACH {literal(str(damaged))} AS old (READ_ONLY)")
         except duckdb.Error:

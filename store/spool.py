@@ -23,6 +23,7 @@ import duckdb
 from . import claims
 from .backlog import thin
 from .coerce import text
+from .connect import quiet
 from .errors import DepthscopeError, RunMissing
 from .ingest import start_ingest
 from .layout import Layout, default_store, list_segments
@@ -330,7 +331,7 @@ class RunWriter:
 
 def _connect() -> duckdb.DuckDBPyConnection:
     """An empty database in memory, which writes Parquet; making one costs three times what a segment costs."""
-    return duckdb.connect(":memory:", config={"threads": 1})
+    return quiet(duckdb.connect(":memory:", config={"threads": 1}))
 
 
 def _crashed() -> bool:

@@ -10,6 +10,7 @@ from secrets import token_hex
 
 import duckdb
 
+from .connect import quiet
 from .errors import StoreTooNew
 from .layout import SENTINEL, Layout, Segment, fsync_folder
 from .merge import Source, cutoffs_sql
@@ -131,7 +132,7 @@ def ensure_sentinel(layout: Layout, layer_stats: dict[str, str] | None = None) -
     columns = segment_columns(layer_stats or base_columns()["layer_stats"])
     chosen = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in columns.items())
     draft = target.with_suffix(f".{token_hex(4)}.tmp")  # its own: several runs may begin at once
-    with duckdb.connect(":memory:") as connection:
+    with quiet(duckdb.connect(":memory:")) as connection:
         connection.execute(f"COPY (SELECT {chosen} LIMIT 0) TO {literal(str(draft))} (FORMAT parquet)")
     draft.replace(target)
     fsync_folder(layout.spool)
