@@ -44,7 +44,7 @@ def _show(
     divisor = None
     if ZOOM in figure.reads:
         divisor = float(record.divisor)
-        drawn.update_xaxes(**_range(drawn, record, view.zoom))
+        drawn.update_xaxes(**_range(drawn, record, view))
     axes = view.keep([*(name for name in MEANING if name in figure.reads), *READ_BY_ALL])
     height = int(drawn.layout.height or scene.theme.template.layout.height)
     shown = Plot(figure.name, drawn, figure.alt(record), str(to_params(axes)), height, divisor)
@@ -54,11 +54,15 @@ def _show(
         data(figure.name, lambda: figure.table(record))
 
 
-def _range(drawn: go.Figure, record: Any, zoom: tuple[float, ...]) -> dict[str, object]:
-    """Plotly's settings of the horizontal axis. All of them are told: what an update leaves out stays as it was."""
-    if zoom and not record.empty:
-        return {"range": [end / record.divisor for end in zoom], "autorange": False}
-    return {"autorange": drawn.layout.xaxis.range is None}
+def _range(drawn: go.Figure, record: Any, view: View) -> dict[str, object]:
+    """Plotly's settings of the horizontal axis. All of them are told: what an update leaves out stays as it was.
+
+    Another stretch is another uirevision: it wins over what the reader last did to the axis.
+    """
+    told = {"uirevision": f"{view.x} {view.zoom}"}
+    if view.zoom and not record.empty:
+        return {**told, "range": [end / record.divisor for end in view.zoom], "autorange": False}
+    return {**told, "autorange": drawn.layout.xaxis.range is None}
 
 
 def clickable_heat(scene: Scene, figure: Figure[Heat], view: View, title: str, on_click: Clicked) -> None:
