@@ -1,24 +1,22 @@
 """One run as the measure of the others: the summary's numbers as differences from it."""
 
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from .columns import columns, table_height
 from .configuration import configuration_differences
 from .figures import TABLES
 from .figures.difference import baseline_of
 from .figures.summary import Summary
-from .listing import name_columns, strategy_cell
+from .listing import strategy_cell
 from .scene import Scene
 from .text import labels, plain
 from .view import View
 from .widgets import pick
 
 __all__ = ["baseline_differences", "baseline_view", "configuration_view"]
-
-DIFFERENCE = st.column_config.NumberColumn(format="%+.4g")
 
 
 def baseline_view(scene: Scene, view: View) -> View:
@@ -33,11 +31,11 @@ def baseline_view(scene: Scene, view: View) -> View:
     if frame.empty:
         st.caption("The baseline has no profiles yet.")
     else:
-        columns: dict[str, Any] = {name: DIFFERENCE for name in frame.columns if frame[name].dtype.kind == "f"}
         st.dataframe(
             frame.style.map(strategy_cell, subset=["Strategy"]),
             hide_index=True,
-            column_config={**columns, **name_columns(frame)},
+            height=table_height(len(frame)),
+            column_config=columns(frame, TABLES["summary"].secondary, signed=True),
             placeholder="–",
             alt="Each run's summary numbers minus those of the baseline",
         )
@@ -66,4 +64,6 @@ def configuration_view(runs: pd.DataFrame) -> None:
     if frame.empty:
         st.caption("The runs were started with the same settings.")
     else:
-        st.dataframe(frame, hide_index=True, alt="Settings in which the runs differ, one column a run")
+        if len(runs) > len(frame):  # a row a run is easier to read than a column a run
+            frame = frame.set_index("Setting").T.rename_axis(columns=None).rename_axis("Run").reset_index()
+        st.dataframe(frame, hide_index=True, alt="Settings in which the runs differ")

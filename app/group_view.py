@@ -3,20 +3,13 @@
 import pandas as pd
 import streamlit as st
 
+from .columns import columns, table_height
 from .grouping import group_keys, group_table
 from .text import labels
 from .view import View
 from .widgets import pick
 
 __all__ = ["group_control", "group_view"]
-
-COLUMNS = {
-    "n": st.column_config.NumberColumn(help="Runs in the group", width="small"),
-    "Mean last loss": st.column_config.NumberColumn(format="%.4f"),
-    "Standard deviation": st.column_config.NumberColumn(format="%.4f", help="Of the sample; none for one run"),
-    "Lowest loss": st.column_config.NumberColumn(format="%.4f"),
-    "Steps": st.column_config.NumberColumn(format="localized"),
-}
 
 
 def group_control(runs: pd.DataFrame, view: View) -> str:
@@ -28,10 +21,12 @@ def group_control(runs: pd.DataFrame, view: View) -> str:
 
 def group_view(runs: pd.DataFrame, key: str) -> None:
     """The table of groups."""
+    frame = group_table(runs, key)
     st.dataframe(
-        group_table(runs, key),
+        frame,
         hide_index=True,
-        column_config=COLUMNS,
+        height=table_height(min(len(frame), 10)),
+        column_config=columns(frame),
         placeholder="–",
         alt="Groups of runs: how many, and their losses",
     )

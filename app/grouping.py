@@ -65,7 +65,7 @@ def group_table(runs: pd.DataFrame, key: str) -> pd.DataFrame:
             "Lowest loss": parts["min_loss"].min(),
             "Steps": parts["last_step"].max().astype("Int64"),
             "NaN or Inf": parts["nonfinite"].sum().astype("Int64"),
-            "Runs": [", ".join(short(run, 24) for run in _first(rows["run"])) for _, rows in parts],
+            "Runs": [", ".join(short(run, 36) for run in _first(rows["run"])) for _, rows in parts],
         }
     )
     table.insert(0, "Group", [plain(name) for name in table.index])

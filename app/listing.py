@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 from pandas.io.formats.style import Styler
 
 from .text import plain
 from .theme import NONFINITE, strategy_style, tint
 
-__all__ = ["coloured", "found", "length_of", "listing", "name_columns", "strategy_cell"]
+__all__ = ["coloured", "found", "length_of", "listing", "strategy_cell", "told_by_all"]
 
 STATE_COLOURS = {"running": "#7A86B8", "stalled": "#B8860B", "interrupted": "#B8860B", "failed": NONFINITE}
 """For the states that ask for attention; a finished run stays plain."""
@@ -21,6 +20,9 @@ VERDICTS = {"critical": "⛔ critical", "warning": "⚠ warning", "info": "● n
 """The worst finding of a run: a sign and a word, never the colour alone."""
 
 VERDICT_COLOURS = {"⛔ critical": NONFINITE, "⚠ warning": "#B8860B"}
+
+SAME = ("Progress", "Layers", "Seed")
+LITTLE = ("Tokens", "Parameters", "Group", "Started (UTC)")
 
 LENGTHS = ("steps", "max_steps", "total_steps", "num_steps")
 """Names under which a run's config may say how many steps it is going to take."""
@@ -66,22 +68,18 @@ def listing(
     return table.dropna(axis="columns", how="all").reset_index(drop=True)
 
 
+def told_by_all(table: pd.DataFrame) -> tuple[str, ...]:
+    """Columns that say the same of every run, or little: a page hides them at first."""
+    same = [name for name in SAME if name in table and table[name].nunique(dropna=False) == 1]
+    return (*same, *(name for name in LITTLE if name in table)) if len(table) > 1 else LITTLE
+
+
 def coloured(table: pd.DataFrame) -> Styler:
     """The listing with states and strategies in their colours."""
     style = table.style.map(strategy_cell, subset=["Strategy"])
     words = {**STATE_COLOURS, **VERDICT_COLOURS}
     columns: list[Hashable] = [name for name in ("State", "Verdict") if name in table]
     return style.map(lambda word: _cell(words[word]) if word in words else "", subset=columns)
-
-
-def name_columns(table: pd.DataFrame) -> dict[str, Any]:
-    """Widths of the columns of names where a name is long: the numbers beside them must stay in sight."""
-    limits = {"Strategy": (14, "small"), "Run": (32, "medium")}
-    return {
-        name: st.column_config.TextColumn(width=width)  # type: ignore[arg-type]
-        for name, (limit, width) in limits.items()
-        if table[name].str.len().max() > limit
-    }
 
 
 def strategy_cell(strategy: object) -> str:

@@ -66,7 +66,7 @@ class Scene:
         return tuple(sorted({int(step) for step in frame["step"]}))
 
     def evaluated(self, table: str) -> tuple[int, ...]:
-        """Steps at which any run on screen has held-out rows in `table` ('interventions' or 'sparsity'), ascending."""
+        """Steps at which any run on screen has rows of `table`, one of `evaluated_steps`, ascending."""
         frame = self._frame("evaluated_steps", self.view.keep(["runs"]))
         return tuple(sorted({int(step) for step in frame.loc[frame["table"] == table, "step"]}))
 

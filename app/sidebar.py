@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
+from .figures.crowd import MOST, bright_strategies
 from .style import chip_style
 from .text import labels, markdown
 from .theme import in_order, strategy_style
@@ -51,10 +52,11 @@ def sidebar(view: View, runs: pd.DataFrame) -> View:
     """Draw the sidebar; the view with its choices made and its runs named, in the order of the legends."""
     with st.sidebar:
         chosen = _runs(view, runs)
+        bright = _bright(view, runs, chosen)
         x = choice("x", "Horizontal axis", X_AXES, view.x)
         scale = choice("scale", "Value axis", SCALES, view.scale)
         phase = choice("phase", "Measured on", PHASE_WISHES, view.phase, help=PHASE_HELP)
-    return replace(view, runs=chosen, x=x, scale=scale, phase=phase)
+    return replace(view, runs=chosen, bright=bright, x=x, scale=scale, phase=phase)
 
 
 def _runs(view: View, runs: pd.DataFrame) -> tuple[str, ...]:
@@ -68,12 +70,35 @@ def _runs(view: View, runs: pd.DataFrame) -> tuple[str, ...]:
     shown = labels(names)
     chosen = st.multiselect("Runs", names, key=key, format_func=shown.__getitem__, placeholder="Choose runs")
     strategies = dict(zip(every, runs["strategy"], strict=True))
-    st.html(chip_style([strategy_style(strategies[run]).colour for run in chosen]))
+    st.html(chip_style(key, [strategy_style(strategies[run]).colour for run in chosen]))
     if pins:
         st.caption(f":material/keep: {', '.join(markdown(run, 36) for run in pins)}")
     if len(every) > len(chosen) + len(pins):
         st.caption(f"{len(chosen) + len(pins)} of {len(every):,} runs")
     return _shown(runs, [*pins, *chosen])
+
+
+def _bright(view: View, runs: pd.DataFrame, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Which strategies are in colour, where there are too many for all of them; the usual ones are ()."""
+    strategies = runs.set_index("run")["strategy"].fillna("unknown").replace("", "unknown")
+    every = list(dict.fromkeys(strategies[list(chosen)]))
+    usual = bright_strategies(every)
+    if not usual:
+        return view.bright
+    wanted = [name for name in view.bright if name in every] or list(usual)
+    key = remember("bright", wanted, lambda value: set(value) <= set(every))
+    shown = labels(every)
+    picked = st.multiselect(
+        "In colour",
+        every,
+        key=key,
+        format_func=shown.__getitem__,
+        max_selections=MOST,
+        placeholder=f"The first {len(usual)}",
+        help=f"{len(every)} strategies are on screen. These are drawn in colour, the others in grey behind them.",
+    )
+    st.html(chip_style(key, [strategy_style(name).colour for name in picked]))
+    return () if tuple(picked) == usual else tuple(name for name in every if name in picked)
 
 
 def _follow_newest(newest: tuple[str, ...]) -> None:

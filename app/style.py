@@ -36,6 +36,10 @@ PAGE_STYLE = """<style>
 .stMainBlockContainer h3 { padding: 0.75rem 0 0.25rem; font-size: 1.2rem; }
 [data-testid="stSidebarHeader"] { height: 2.5rem; min-height: 2.5rem; margin-bottom: 0; }
 [data-testid="stSidebarUserContent"] { padding-top: 0.25rem; }
+@media (max-width: 1180px) {
+  .stMainBlockContainer { padding: 3.6rem 1.25rem 2rem; }
+  [data-testid="stSidebar"][aria-expanded="true"] { width: 236px !important; min-width: 236px !important; }
+}
 [data-testid="stSidebar"] [data-testid="stMultiSelect"] [role="group"] { max-height: none; }
 [data-testid="stMultiSelect"] [data-tag] {
   background: rgba(127, 132, 148, 0.16); color: inherit; border-left: 4px solid transparent; max-width: 100%;
@@ -43,10 +47,11 @@ PAGE_STYLE = """<style>
 </style>"""
 
 
-def chip_style(colours: Sequence[str]) -> str:
-    """The n-th chosen run in the sidebar carries the n-th colour: the list of runs is the key to every chart."""
+def chip_style(key: str, colours: Sequence[str]) -> str:
+    """The n-th choice of the sidebar's widget `key` carries the n-th colour: such a list is a key to the charts."""
+    place = f".st-key-{key.replace('.', '-')}"
     rules = (
-        f'[data-testid="stSidebar"] [data-tag-index="{n}"] {{ border-left-color: {colour} !important; }}'
+        f'[data-testid="stSidebar"] {place} [data-tag-index="{n}"] {{ border-left-color: {colour} !important; }}'
         for n, colour in enumerate(colours)
     )
     return f"<style>{' '.join(rules)}</style>"

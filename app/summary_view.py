@@ -1,18 +1,16 @@
 """A table of numbers that are better read than drawn, with its caption and CSV."""
 
-from typing import Any
-
 import streamlit as st
 
+from .columns import columns, table_height
+from .csv_button import csv_button
 from .figures import AnyTable
-from .listing import name_columns, strategy_cell
+from .listing import strategy_cell
 from .scene import Scene
-from .text import file_name, markdown
+from .text import markdown
 from .view import View
 
 __all__ = ["summary_view"]
-
-FOUR_DIGITS = st.column_config.NumberColumn(format="%.4g")
 
 
 def summary_view(scene: Scene, table: AnyTable, view: View, nothing: str = "These runs have no profiles yet.") -> None:
@@ -25,20 +23,12 @@ def summary_view(scene: Scene, table: AnyTable, view: View, nothing: str = "Thes
         return
     frame = table.table(record)
     coloured = frame.style.map(strategy_cell, subset=["Strategy"])
-    numbers: dict[str, Any] = {name: FOUR_DIGITS for name in frame.columns if frame[name].dtype.kind == "f"}
-    numbers["Last loss"] = st.column_config.NumberColumn(format="%.4f")
     st.dataframe(
         coloured,
         hide_index=True,
-        column_config={**numbers, **name_columns(frame)},
+        height=table_height(len(frame)),
+        column_config=columns(frame, table.secondary),
         placeholder="–",
         alt=f"{table.title}: one row a run",
     )
-    st.download_button(
-        "Download CSV",
-        lambda: frame.to_csv(index=False).encode("utf-8", "replace"),
-        file_name=file_name(f"depthscope {table.name}", ".csv"),
-        mime="text/csv",
-        key=f"csv-{table.name}",
-        icon=":material/download:",
-    )
+    csv_button(table.name, frame)

@@ -1,8 +1,9 @@
 """One look for every figure, in the dashboard and in the report, on light and on dark ground.
 
 A strategy has one colour and one marker everywhere: the Okabe-Ito colours (Okabe & Ito 2008, safe for colour-blind
-readers) for the strategies we know, a stable pick from Tol's muted set (Tol 2021) for the others. Runs of one strategy
-share its colour and differ by dash, so that seeds read as a family.
+readers) for the best known strategies, shades of their hues for their kin, a stable pick from Tol's muted set (Tol
+2021) for what we do not know. Runs of one strategy share its colour and differ by dash, so that seeds read as a family.
+Two dozen colours cannot be told apart at once: see `figures/crowd.py` for what is in colour then.
 """
 
 import hashlib
@@ -33,6 +34,25 @@ KNOWN = {
     "lns": ("#E69F00", "triangle-down"),
     "deepnorm": ("#56B4E9", "pentagon"),
     "output": ("#9A8700", "hexagram"),  # Okabe-Ito's yellow, darkened until it reads on white
+    # Kin of the above in their hue, so that a family is seen as one.
+    "pre-rms": ("#3B6FD4", "octagon"),
+    "pre-crms": ("#7C8FE0", "hexagon"),
+    "pre-scaled": ("#2F8FC4", "circle-cross"),
+    "qk": ("#5A58B8", "circle-x"),
+    "keel": ("#B0480A", "star-square"),
+    "siamese": ("#E07B4C", "cross"),
+    "sandwich": ("#4C9A2A", "star-diamond"),
+    "peri-embed": ("#25A07E", "diamond-tall"),
+    "olmo2": ("#6E9E3C", "diamond-wide"),
+    "hybrid": ("#A04FA0", "triangle-ne"),
+    "hybrid-star": ("#B069D6", "star"),
+    "lns-learnable": ("#C77F14", "triangle-sw"),
+    "gpas": ("#B58B00", "triangle-left"),
+    "prores": ("#CC8C22", "triangle-right"),
+    # Norms of another kind: over the batch, or none at all.
+    "power": ("#8C6D5A", "hourglass"),
+    "prepbn": ("#B07A6E", "bowtie"),
+    "dyt": ("#6B8E8E", "hexagon2"),
     "none": ("#7F7F7F", "x"),
     "unknown": ("#7F7F7F", "x"),
 }

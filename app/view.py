@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 __all__ = ["DEPTHS", "PHASE_WISHES", "SCALES", "X_AXES", "View", "from_params", "to_params"]
 
-X_AXES = {"step": "steps", "tokens": "tokens", "wall_time": "wall time"}
+X_AXES = {"step": "steps", "tokens": "tokens", "wall_time": "time"}
 PHASE_WISHES = {"auto": "auto", "probe": "probe", "train": "train"}
 DEPTHS = {"layer": "layer", "relative": "relative"}
 SCALES = {"auto": "auto", "log": "log", "linear": "linear"}
@@ -54,6 +54,8 @@ class View:
     """What runs are grouped by: a column of `run_table`, or 'config.KEY'."""
     sections: tuple[str, ...] = ()
     """Sections of a report; empty: all."""
+    bright: tuple[str, ...] = ()
+    """Strategies in colour where there are too many for all of them; empty: the first few."""
 
     @property
     def focus(self) -> str:
@@ -146,6 +148,7 @@ _READERS = {
     "pruning": _text,
     "level": _number,
     "sections": _names,
+    "bright": _names,
     "pins": _names,
     "group": _text,
 }

@@ -5,6 +5,7 @@ FIGURES["loss"].draw(record, THEMES["light"]) -> plotly figure; .table(record) -
 """
 
 from .caveats import comparison_caveats
+from .depth_grid import DEPTH_GRID
 from .depth_profile import DEPTH_PROFILE
 from .difference import DIFFERENCE
 from .dropping import DROPPING
@@ -17,6 +18,7 @@ from .layer_measures import LAYER_MEASURES
 from .layer_series import LAYER_SERIES
 from .layer_step import LAYER_STEP
 from .loss import LOSS
+from .masks import MASKS
 from .massive import MASSIVE
 from .near_zero import NEAR_ZERO
 from .pruned_shares import PRUNED_SHARES
@@ -40,6 +42,7 @@ FIGURES: dict[str, AnyFigure] = {
         GRAD_NORM,
         STRATEGY_PROFILES,
         DEPTH_PROFILE,
+        DEPTH_GRID,
         LAYER_STEP,
         LAYER_SERIES,
         MASSIVE,
@@ -57,6 +60,7 @@ FIGURES: dict[str, AnyFigure] = {
         SPARSITY_PATTERNS,
         PRUNED_SHARES,
         NEAR_ZERO,
+        MASKS,
     )
 }
 

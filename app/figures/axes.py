@@ -6,13 +6,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Axis", "axis_range", "horizontal", "is_log", "joined", "layer_axis", "missing_note", "value_axis"]
+__all__ = [
+    "Axis",
+    "axis_range",
+    "horizontal",
+    "is_log",
+    "joined",
+    "layer_axis",
+    "missing_note",
+    "value_axis",
+    "value_span",
+]
 
 LOG_RATIO = 10**1.5
 """Values that span more than this are read on a log axis: below it a linear one shows the shape better."""
 
 
 FEW_DECADES = 2.5
+
+FEWEST_TICKS, MOST_TICKS = 4, 8
 
 
 @dataclass(frozen=True)
@@ -46,8 +58,10 @@ def is_log(scale: str, values: Iterable[Sequence[float]]) -> bool:
 
 
 def layer_axis(deepest: float) -> dict[str, object]:
-    """Plotly's settings of an axis of layers: whole numbers only, every one where they are few."""
-    return {"tickformat": "d", "dtick": 1 if deepest <= 8 else None}
+    """Plotly's settings of an axis of layers: whole numbers only, the deepest among the ticks where it divides well."""
+    depth = int(deepest)
+    even = (n for n in range(1, depth) if depth % n == 0 and FEWEST_TICKS <= depth // n <= MOST_TICKS)
+    return {"tickformat": "d", "dtick": 1 if depth <= MOST_TICKS else next(even, None)}
 
 
 def axis_range(
@@ -57,12 +71,9 @@ def axis_range(
     inner, outer = _span(core, log), _span(every, log)
     if inner is None or outer is None:
         return None
-    width = inner[1] - inner[0]
-    if outer[1] - outer[0] <= 2 * width + (0.5 if log else 1e-300):
+    if outer[1] - outer[0] <= 2 * (inner[1] - inner[0]) + (0.5 if log else 1e-300):
         return None
-    pad = 0.06 * width or (0.1 if log else 0.1 * abs(inner[1]) or 1.0)
-    low, high = inner[0] - pad, inner[1] + pad
-    return (10**low, 10**high) if log else (low, high)
+    return _padded(inner, 0.06, log)
 
 
 def _span(values: Iterable[Sequence[float]], log: bool) -> tuple[float, float] | None:
@@ -70,6 +81,19 @@ def _span(values: Iterable[Sequence[float]], log: bool) -> tuple[float, float] |
     flat = _finite(values)
     flat = np.log10(flat[flat > 0]) if log else flat
     return (float(flat.min()), float(flat.max())) if len(flat) else None
+
+
+def value_span(values: Iterable[Sequence[float]], log: bool) -> tuple[float, float] | None:
+    """Ends of an axis that holds the finite values (on a log axis the positive ones) with a little room; None: none."""
+    span = _span(values, log)
+    return None if span is None else _padded(span, 0.04, log)
+
+
+def _padded(span: tuple[float, float], share: float, log: bool) -> tuple[float, float]:
+    """A span, of logarithms on a log axis, as values, wider by a share of it on either side."""
+    pad = share * (span[1] - span[0]) or (0.1 if log else 0.1 * abs(span[1]) or 1.0)
+    low, high = span[0] - pad, span[1] + pad
+    return (10**low, 10**high) if log else (low, high)
 
 
 def _finite(values: Iterable[Sequence[float]]) -> np.ndarray:
@@ -88,7 +112,8 @@ def value_axis(
     few = span is not None and span[1] - span[0] < FEW_DECADES
     axis: dict[str, object] = {"type": "log", "range": ends and [math.log10(end) for end in ends]}
     # With a format Plotly labels the ticks between decades in full: 20, not a small 2.
-    return {**axis, "dtick": "D2", "tickformat": "~g"} if few else {**axis, "dtick": 1}
+    # Plotly writes powers of ten a quarter larger than other numbers.
+    return {**axis, "dtick": "D2", "tickformat": "~g"} if few else {**axis, "dtick": 1, "tickfont": {"size": 10.5}}
 
 
 def missing_note(nonfinite: int, hidden: int) -> str:

@@ -55,7 +55,7 @@ def depth_profile_info(frame: pd.DataFrame, view: View) -> Lines:
         lines = [replace(line, x=tuple(n / max(line.x[-1], 1) for n in line.x)) for line in lines]
     first = min((x for line in lines for x in line.x if x > 0), default=1.0)
     title = RELATIVE if view.depth == "relative" else "Layer"
-    return lines_info(lines, title, value_title(frame), view.scale, measured(moment(frame)), first=first)
+    return lines_info(lines, title, value_title(frame), view.scale, measured(moment(frame)), first, view.bright)
 
 
 def _line(run: str, rows: pd.DataFrame) -> Line:

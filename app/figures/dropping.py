@@ -81,4 +81,5 @@ DROPPING = Table(
     query=curves_query,
     info=dropping_info,
     table=dropping_table,
+    secondary=("Step",),
 )

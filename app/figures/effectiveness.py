@@ -83,4 +83,5 @@ EFFECTIVENESS = Table(
     query=effectiveness_query,
     info=effectiveness_info,
     table=effectiveness_table,
+    secondary=tuple(MEASURES[name] for name in (*_SECOND, "tokens_needed")),
 )

@@ -44,11 +44,16 @@ def named(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluated_steps(store: Store, view: View) -> pd.DataFrame:
-    """The steps with held-out measurements: columns run, step, table ('interventions' or 'sparsity'), ascending."""
+    """The steps with measurements that not every run has: columns run, step, table, ascending.
+
+    `table`: 'interventions' or 'sparsity' of held-out data, 'masks' of a sparse training.
+    """
     sql = """
         SELECT DISTINCT run, step, 'interventions' AS "table" FROM interventions WHERE run IN (SELECT unnest($runs))
         UNION SELECT DISTINCT run, step, 'sparsity' FROM sparsity WHERE run IN (SELECT unnest($runs))
         UNION SELECT DISTINCT run, step, 'sparsity' FROM sparsity_layers WHERE run IN (SELECT unnest($runs))
+        UNION SELECT DISTINCT run, step, 'masks' FROM scalars
+            WHERE name = 'mask_density' AND run IN (SELECT unnest($runs))
         ORDER BY run, step, "table"
     """
     return store.sql(sql, {"runs": list(view.runs)})

@@ -20,6 +20,7 @@ from depthscope.store import Store
 from ..theme import Style, Theme, run_styles, strategy_style
 from ..view import View
 from .axes import layer_axis
+from .crowd import in_front
 from .depth_profile import profiles_query, value_title
 from .frames import measured, moment, numbers, rows_of, strategy_of
 from .lines import Line, Lines, add_lines, lines_alt, lines_figure, lines_info, lines_table
@@ -91,8 +92,9 @@ def init_theory_info(frame: pd.DataFrame, view: View) -> AtInit:
     """One line a run, in the view's order, and the law of each strategy that has one, for its first run."""
     lines = [_line(run, rows) for run, rows in rows_of(frame, view.runs)]
     laws = list(_laws(lines))
-    info = lines_info([*lines, *laws], "Layer", value_title(frame), view.scale, measured(moment(frame)), first=1)
-    return AtInit(replace(info, lines=tuple(lines)), tuple(laws))
+    info = lines_info([*lines, *laws], "Layer", value_title(frame), view.scale, measured(moment(frame)), 1, view.bright)
+    shown = in_front(laws, info.bright)[0]
+    return AtInit(replace(info, lines=tuple(lines)), shown)
 
 
 def _line(run: str, rows: pd.DataFrame) -> Line:

@@ -42,7 +42,7 @@ def layer_measures_info(frame: pd.DataFrame, view: View) -> Panels:
 
 def _panel(frame: pd.DataFrame, title: str, view: View) -> Lines:
     lines = [_line(run, rows.sort_values("layer")) for run, rows in rows_of(frame, view.runs)]
-    return lines_info(lines, "Layer", title, view.scale, first=2)
+    return lines_info(lines, "Layer", title, view.scale, first=2, bright=view.bright)
 
 
 def _line(run: str, rows: pd.DataFrame) -> Line:

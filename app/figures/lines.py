@@ -4,7 +4,7 @@ SVG only: WebGL contexts are few per page, and slower below 50 traces. Arrays tr
 positions (tokens pass 2^24). NaN and Inf are drawn as triangles along the top edge instead of silently left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from ..text import plotly as safe
 from ..theme import NONFINITE, Style, Theme, tint
 from .axes import axis_range, is_log, joined, missing_note, value_axis
 from .blank import blank_figure
+from .crowd import add_context, bright_strategies, crowd_note, in_front
+from .end_labels import label_ends
+from .line import Line
 from .marks import Mark, add_marks
 
 __all__ = [
@@ -29,30 +32,6 @@ __all__ = [
     "lines_info",
     "lines_table",
 ]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line: `y` at `x`, with the smallest and largest value of the bucket each point stands for (may be empty)."""
-
-    label: str
-    strategy: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-    broken: tuple[float, ...] = ()
-    """How many NaN and Inf the bucket of each point holds; empty: a point is one value."""
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """How many NaN and Inf each point stands for."""
-        return tuple(map(int, self.broken)) or tuple(int(not np.isfinite(y)) for y in self.y)
-
-    @property
-    def nonfinite(self) -> tuple[float, ...]:
-        """Positions where the value, or another of its bucket, is NaN or Inf."""
-        return tuple(x for x, count in zip(self.x, self.counts, strict=True) if count)
 
 
 @dataclass(frozen=True)
@@ -73,11 +52,28 @@ class Lines:
     """Phases and resumes of the runs."""
     divisor: float = 1.0
     """What positions are divided by, where they count training: 3600 where seconds are drawn as hours."""
+    bright: tuple[str, ...] = ()
+    """Strategies in colour, the others are grey; empty: all of them."""
+
+    @property
+    def front(self) -> tuple[Line, ...]:
+        """The lines in colour."""
+        return in_front(self.lines, self.bright)[0]
+
+    @property
+    def back(self) -> tuple[Line, ...]:
+        """The lines in grey, behind the others."""
+        return in_front(self.lines, self.bright)[1]
+
+    @property
+    def crowd(self) -> str:
+        """How many strategies are grey, as a sentence; '' where none is."""
+        return crowd_note((line.strategy for line in self.lines), self.bright)
 
     @property
     def note(self) -> str:
         """What a careful reader must know."""
-        return joined(self.about, self.outside)
+        return joined(self.about, self.outside, self.crowd)
 
     @property
     def empty(self) -> bool:
@@ -86,19 +82,36 @@ class Lines:
 
 
 def lines_info(
-    lines: Sequence[Line], x_title: str, y_title: str, scale: str, about: str = "", first: float | None = None
+    lines: Sequence[Line],
+    x_title: str,
+    y_title: str,
+    scale: str,
+    about: str = "",
+    first: float | None = None,
+    bright: Collection[str] = (),
 ) -> Lines:
-    """Lines with the choice of a log axis made, and told what the axes leave out.
+    """Lines with the choices of a log axis and of colours made, and told what the axes leave out.
 
-    Values before position `first` (the embedding, tiny beside the blocks) have no say in the scale or the range.
+    `bright`: the strategies that shall be in colour where there are too many. Values before position `first` (the
+    embedding, tiny beside the blocks) and lines in grey have no say in the scale or the range.
     """
-    core = [[y for x, y in zip(line.x, line.y, strict=True) if first is None or x >= first] for line in lines]
+    colours = bright_strategies((line.strategy for line in lines), bright)
+    front = in_front(lines, colours)[0]
+    core = [[y for x, y in zip(line.x, line.y, strict=True) if first is None or x >= first] for line in front]
     log = is_log(scale, core)
     y_range = axis_range(core, [line.y for line in lines], log)
     nonfinite = sum(sum(line.counts) for line in lines)
     hidden = sum(1 for line in lines for y in line.y if log and y <= 0)
-    early = "" if y_range is None else f"Values before {x_title.lower()} {first:g} lie outside the axis."
-    return Lines(tuple(lines), x_title, y_title, log, about, joined(early, missing_note(nonfinite, hidden)), y_range)
+    early = "" if y_range is None else _beyond(x_title, first, bool(colours))
+    outside = joined(early, missing_note(nonfinite, hidden))
+    return Lines(tuple(lines), x_title, y_title, log, about, outside, y_range, bright=colours)
+
+
+def _beyond(x_title: str, first: float | None, grey: bool) -> str:
+    """What lies outside an axis that was cut."""
+    early = [] if first is None else [f"values before {x_title.lower()} {first:g}"]
+    what = " and ".join([*early, *(["some in grey"] if grey else [])])
+    return f"{what[:1].upper()}{what[1:]} lie outside the axis."
 
 
 def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, markers: bool, nothing: str) -> go.Figure:
@@ -106,7 +119,8 @@ def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, mark
     if info.empty:
         return blank_figure(nothing, theme)
     figure = go.Figure()
-    add_lines(figure, info.lines, styles, markers=markers)
+    add_context(figure, info.back)
+    add_lines(figure, info.front, styles, markers=markers)
     add_nonfinite(figure, info.lines)
     add_marks(figure, info.marks)
     figure.update_layout(
@@ -116,12 +130,15 @@ def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, mark
         yaxis={"title": {"text": safe(info.y_title, 80)}, **lines_axis(info)},
         showlegend=True,
     )
+    if info.back:
+        label_ends(figure, info.lines, info.y_range, info.log, info.bright, theme)
     return figure
 
 
 def lines_axis(info: Lines) -> dict[str, object]:
     """Plotly's settings of the value axis."""
-    return value_axis([info.y_range] if info.y_range else [line.y for line in info.lines], info.log, info.y_range)
+    axis = value_axis([info.y_range] if info.y_range else [line.y for line in info.lines], info.log, info.y_range)
+    return {**axis, "autorange": info.y_range is None}
 
 
 def add_lines(

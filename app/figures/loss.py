@@ -1,5 +1,6 @@
 """Training loss of each run, with the smallest and largest value of every bucket kept as a band."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -14,7 +15,7 @@ from .frames import numbers, rows_of, strategy_of
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
 from .marks import marks_of, with_marks
 from .record import Figure
-from .running_median import add_running_medians
+from .running_median import FEWEST, add_running_medians, running_median
 
 __all__ = ["LOSS", "loss_figure", "loss_info", "series_figure", "series_info"]
 
@@ -33,8 +34,16 @@ def series_info(frame: pd.DataFrame, view: View, title: str) -> Lines:
     """One line a run of a frame of `series`, in the view's order; `title` names the value axis."""
     axis = horizontal(view.x, float(frame["x"].max()) if len(frame) else 0.0)
     lines = [_line(run, rows, axis.divisor) for run, rows in rows_of(frame, view.runs)]
-    info = lines_info(lines, axis.title, title, view.scale)
+    info = lines_info(lines, axis.title, title, view.scale, first=_settled(lines, view), bright=view.bright)
     return replace(info, marks=marks_of(frame, axis.divisor), divisor=axis.divisor)
+
+
+def _settled(lines: Sequence[Line], view: View) -> float | None:
+    """From where on values set the axis: after a tenth of the training, or the first fall would flatten the rest."""
+    places = [x for line in lines for x in (line.x[0], line.x[-1])]
+    if view.zoom or not places or max(len(line.x) for line in lines) < FEWEST:
+        return None
+    return min(places) + (max(places) - min(places)) / 10
 
 
 def _line(run: str, rows: pd.DataFrame, divisor: float) -> Line:
@@ -51,9 +60,16 @@ def loss_figure(info: Lines, theme: Theme) -> go.Figure:
 def series_figure(info: Lines, theme: Theme, nothing: str) -> go.Figure:
     """SVG lines over their values and min-to-max bands; `nothing` is the sentence of an empty figure."""
     styles = run_styles([(line.label, line.strategy) for line in info.lines])
-    figure = lines_figure(info, styles, theme, markers=False, nothing=nothing)
-    add_running_medians(figure, info.lines, styles)
+    figure = lines_figure(_calmed(info), styles, theme, markers=False, nothing=nothing)
+    add_running_medians(figure, info.front, styles)
     return figure
+
+
+def _calmed(info: Lines) -> Lines:
+    """The lines in grey as running medians: behind the others their noise would be one grey cloud."""
+    back = {line.label for line in info.back}
+    lines = (replace(line, y=tuple(running_median(line.y))) if line.label in back else line for line in info.lines)
+    return replace(info, lines=tuple(lines))
 
 
 LOSS = Figure(

@@ -57,7 +57,7 @@ def massive_info(frame: pd.DataFrame, view: View) -> Panels:
     panels = []
     for column, title in SHOWN:
         lines = [_line(run, rows, column) for run, rows in rows_of(frame, view.runs)]
-        panels.append(lines_info(lines, "Layer", title, view.scale, first=1))
+        panels.append(lines_info(lines, "Layer", title, view.scale, first=1, bright=view.bright))
     return Panels(tuple(p for p in panels if not p.empty), joined(_rule(frame), measured(moment(frame))))
 
 

@@ -38,8 +38,8 @@ R = TypeVar("R", bound=Drawn)
 
 
 @dataclass(frozen=True)
-class Figure(Generic[R]):
-    """A picture and everything said about it."""
+class _Answer(Generic[R]):
+    """From a store to the record of a picture or table."""
 
     name: str
     title: str
@@ -49,32 +49,29 @@ class Figure(Generic[R]):
     """The fields of View that `query` depends on; a cache may forget the others."""
     query: Callable[[Store, View], pd.DataFrame]
     info: Callable[[pd.DataFrame, View], R]
-    draw: Callable[[R, Theme], go.Figure]
     table: Callable[[R], pd.DataFrame]
+
+    def record(self, store: Store, view: View) -> R:
+        """The record for a view. Raises what the store raises (StoreBusy)."""
+        return self.info(self.query(store, view.keep(self.reads)), view)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(_Answer[R]):
+    """A picture and everything said about it."""
+
+    draw: Callable[[R, Theme], go.Figure]
     alt: Callable[[R], str]
     one_run: bool = False
     """Shows `view.focus` alone: a report draws it once a run."""
 
-    def record(self, store: Store, view: View) -> R:
-        """The record of this figure for a view. Raises what the store raises (StoreBusy)."""
-        return self.info(self.query(store, view.keep(self.reads)), view)
 
+@dataclass(frozen=True, kw_only=True)
+class Table(_Answer[R]):
+    """Numbers that are better read than drawn."""
 
-@dataclass(frozen=True)
-class Table(Generic[R]):
-    """Numbers that are better read than drawn; the same steps without `draw`."""
-
-    name: str
-    title: str
-    caption: str
-    reads: tuple[str, ...]
-    query: Callable[[Store, View], pd.DataFrame]
-    info: Callable[[pd.DataFrame, View], R]
-    table: Callable[[R], pd.DataFrame]
-
-    def record(self, store: Store, view: View) -> R:
-        """The record of this table for a view. Raises what the store raises (StoreBusy)."""
-        return self.info(self.query(store, view.keep(self.reads)), view)
+    secondary: tuple[str, ...] = ()
+    """Columns that a page hides at first."""
 
 
 AnyFigure = Figure[Any]

@@ -13,8 +13,9 @@ from ..grouping import groups_of
 from ..text import short
 from ..theme import Theme, strategy_style, tint
 from ..view import View
-from .lines import Line, Lines, lines_alt, lines_figure, lines_table
-from .loss import loss_info, loss_query
+from .crowd import bright_strategies
+from .lines import Line, Lines, lines_alt, lines_table
+from .loss import loss_info, loss_query, series_figure
 from .record import Figure
 
 __all__ = ["SEED_GROUPS", "Groups", "seed_groups_info"]
@@ -59,7 +60,8 @@ def seed_groups_info(frame: pd.DataFrame, view: View) -> Groups:
     lines = tuple(replace(line, strategy=known.get(line.label, line.strategy)) for line in runs.lines)
     groups = dict.fromkeys(line.strategy for line in lines)
     means = [_mean(name, [line for line in lines if line.strategy == name]) for name in groups]
-    return Groups(replace(runs, lines=lines), replace(runs, lines=tuple(mean for mean in means if mean.x)))
+    runs = replace(runs, lines=lines, bright=bright_strategies(groups, view.bright))
+    return Groups(runs, replace(runs, lines=tuple(mean for mean in means if mean.x)))
 
 
 def _mean(strategy: str, lines: list[Line]) -> Line:
@@ -75,21 +77,23 @@ def _mean(strategy: str, lines: list[Line]) -> Line:
 
 def seed_groups_figure(info: Groups, theme: Theme) -> go.Figure:
     """Thin translucent lines under the means; the legend names the means and their n."""
-    styles = {line.label: strategy_style(line.strategy) for line in info.means.lines}
-    figure = lines_figure(info.means, styles, theme, markers=False, nothing="No loss was logged.")
-    for line in info.runs.lines:
-        figure.add_trace(
-            go.Scatter(
-                x=np.asarray(line.x, dtype=np.float64),
-                y=np.asarray(line.y, dtype=np.float32),
-                mode="lines",
-                line={"color": tint(strategy_style(line.strategy).colour, 0.35), "width": 1},
-                hoverinfo="skip",
-                showlegend=False,
-                name="one seed",
-            )
-        )
+    figure = series_figure(info.means, theme, "No loss was logged.")
+    thin = [] if info.empty else [_thin(line) for line in info.runs.front]
+    figure.add_traces(thin)
+    figure.data = (*figure.data[len(figure.data) - len(thin) :], *figure.data[: len(figure.data) - len(thin)])
     return figure
+
+
+def _thin(line: Line) -> go.Scatter:
+    return go.Scatter(
+        x=np.asarray(line.x, dtype=np.float64),
+        y=np.asarray(line.y, dtype=np.float32),
+        mode="lines",
+        line={"color": tint(strategy_style(line.strategy).colour, 0.35), "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+        name="one seed",
+    )
 
 
 SEED_GROUPS = Figure(

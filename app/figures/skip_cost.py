@@ -30,7 +30,8 @@ def skip_cost_info(frame: pd.DataFrame, view: View) -> Lines:
     lines = [_line(run, rows) for run, rows in rows_of(frame, view.runs)]
     pairs = list(zip(numbers(frame["delta"]), numbers(frame["delta_se"]), strict=True)) if len(frame) else []
     about = joined(when(frame), bars_note(pairs).replace("drawn hollow", "drawn as a hollow marker"))
-    return lines_info(lines, "Layer", DELTA, "linear" if view.scale == "auto" else view.scale, about, first=FIRST)
+    scale = "linear" if view.scale == "auto" else view.scale
+    return lines_info(lines, "Layer", DELTA, scale, about, FIRST, view.bright)
 
 
 def _line(run: str, rows: pd.DataFrame) -> Line:
@@ -63,7 +64,7 @@ def skip_cost_figure(info: Lines, theme: Theme) -> go.Figure:
     if info.empty:
         return figure
     figure.data = [trace for trace in figure.data if trace.name != "min to max"]
-    for line, trace in zip(info.lines, [t for t in figure.data if t.mode == "lines+markers"], strict=True):
+    for line, trace in zip(info.front, [t for t in figure.data if t.mode == "lines+markers"], strict=True):
         marker = styles[line.label].marker
         wide = np.asarray(line.high) - np.asarray(line.y)
         trace.update(

@@ -18,6 +18,7 @@ from ..text import plotly as safe
 from ..theme import Style, Theme, run_styles, tint
 from ..view import View
 from .axes import joined
+from .crowd import in_front
 from .frames import numbers, rows_of, strategy_of
 from .held_out import ERRORS, when
 from .lines import Line, Lines, lines_alt, lines_figure, lines_info, lines_table
@@ -68,7 +69,7 @@ def sparsity_curve_info(frame: pd.DataFrame, view: View) -> SparsityCurves:
     lines = [_line(run, rows) for run, rows in rows_of(now, view.runs)]
     scale = "linear" if view.scale == "auto" else view.scale
     return SparsityCurves(
-        lines_info(lines, X_TITLE, Y_TITLE, scale, about) if lines else Lines(),
+        lines_info(lines, X_TITLE, Y_TITLE, scale, about, bright=view.bright) if lines else Lines(),
         tuple(_line(run, rows) for run, rows in rows_of(control, view.runs)),
         _drops(now),
         tuple(choices),
@@ -108,9 +109,10 @@ def sparsity_curve_figure(info: SparsityCurves, theme: Theme) -> go.Figure:
     if info.empty:
         return figure
     figure.update_traces(marker={"size": 4}, selector={"mode": "lines+markers"})
-    for nth, line in enumerate(info.controls):
+    for nth, line in enumerate(in_front(info.controls, info.runs.bright)[0]):
         figure.add_trace(_control(line, styles, nth == 0))
-    points = [drop for drop in info.drops if drop[0] in styles]
+    front = {line.label for line in info.runs.front}
+    points = [drop for drop in info.drops if drop[0] in front]
     figure.add_trace(
         go.Scatter(
             x=[percent for _, percent, _, _ in points],

@@ -1,5 +1,6 @@
 """What fixed patterns cost: N weights kept in every group of M, as hardware wants them, beside free choice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ from ..text import plotly as safe
 from ..text import short
 from ..theme import Theme, run_styles
 from ..view import View
-from .axes import joined
+from .axes import joined, value_span
 from .blank import blank_figure
+from .crowd import GREY, bright_strategies, crowd_note, in_front
 from .frames import numbers, rows_of, strategy_of
 from .held_out import ERRORS, when
 from .record import Figure
@@ -40,6 +42,8 @@ class Patterns:
 
     runs: tuple[Pattern, ...] = ()
     note: str = ""
+    bright: tuple[str, ...] = ()
+    """Strategies with bars, the others are grey dashes; empty: all of them."""
 
     @property
     def empty(self) -> bool:
@@ -57,7 +61,10 @@ def sparsity_patterns_info(frame: pd.DataFrame, view: View) -> Patterns:
     dense = now[now["sparsity"] == 0].drop_duplicates("run").set_index("run")["loss"]
     shown = shown[(shown["sparsity"] > 0) & shown["run"].isin(dense.index)]
     runs = tuple(_pattern(run, rows, float(dense[run])) for run, rows in rows_of(shown, view.runs))
-    return Patterns(runs, joined(when(shown), "Error bars are two standard errors." if runs else ""))
+    strategies = [run.strategy for run in runs]
+    bright = bright_strategies(strategies, view.bright)
+    bars = "Error bars are two standard errors." if runs else ""
+    return Patterns(runs, joined(when(shown), bars, crowd_note(strategies, bright)), bright)
 
 
 def _pattern(run: str, rows: pd.DataFrame, dense: float) -> Pattern:
@@ -73,13 +80,14 @@ def _words(pattern: object, ranking: object) -> str:
 
 
 def sparsity_patterns_figure(info: Patterns, theme: Theme) -> go.Figure:
-    """Grouped bars; runs of one strategy differ by hatching."""
+    """Grouped bars; runs of one strategy differ by hatching. Of a crowd only the bright ones have bars."""
     if info.empty:
         return blank_figure("No patterns of these runs were measured up to this step.", theme)
-    styles = run_styles([(run.run, run.strategy) for run in info.runs])
+    front, back = in_front(info.runs, info.bright)
+    styles = run_styles([(run.run, run.strategy) for run in front])
     figure = go.Figure()
     seen: dict[str, int] = {}
-    for run in info.runs:
+    for run in front:
         colour = styles[run.run].colour
         nth = seen[colour] = seen.get(colour, -1) + 1
         errors = np.nan_to_num(np.asarray(run.errors, dtype=np.float64), nan=0.0, posinf=0.0)
@@ -93,10 +101,26 @@ def sparsity_patterns_figure(info: Patterns, theme: Theme) -> go.Figure:
                 hovertemplate="%{x}: %{y:+.4g}",
             )
         )
+    if back:
+        figure.add_trace(_dashes(back))
     figure.update_layout(template=theme.template, barmode="group", hovermode="x", bargap=0.25, height=380)
     figure.update_xaxes(title_text="Pattern (kept of each group)", type="category")
-    figure.update_yaxes(title_text=RISE)
+    figure.update_yaxes(title_text=RISE, range=value_span([(0.0, *run.deltas) for run in info.runs], log=False))
     return figure
+
+
+def _dashes(runs: Sequence[Pattern]) -> go.Scatter:
+    """The runs in grey: a dash each over the middle of its pattern."""
+    points = [(name, delta, run.run) for run in runs for name, delta in zip(run.names, run.deltas, strict=True)]
+    return go.Scatter(
+        x=[safe(name) for name, _, _ in points],
+        y=[delta for _, delta, _ in points],
+        mode="markers",
+        marker={"symbol": "line-ew", "size": 56, "line": {"color": GREY, "width": 1.5}},
+        name=f"{len(runs)} others",
+        customdata=[safe(run) for _, _, run in points],
+        hovertemplate="%{customdata}: %{y:+.4g}<extra></extra>",
+    )
 
 
 def sparsity_patterns_table(info: Patterns) -> pd.DataFrame:

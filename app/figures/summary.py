@@ -124,4 +124,5 @@ SUMMARY = Table(
     query=summary_query,
     info=summary_info,
     table=summary_table,
+    secondary=("Step", "Log slope", "Log R²"),
 )

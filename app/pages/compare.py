@@ -6,7 +6,7 @@ import streamlit as st
 
 from ..baseline import baseline_view, configuration_view
 from ..chart import chart
-from ..controls import metric_controls, step_control
+from ..controls import metric_controls, metric_heading, step_control
 from ..figures import FIGURES, TABLES, comparison_caveats
 from ..figures.difference import baseline_of
 from ..group_view import group_control, group_view
@@ -36,6 +36,8 @@ def compare(scene: Scene) -> View:
     with st.columns([2, 3])[0]:
         view = step_control(scene, view, view.runs)
     chart(scene, FIGURES["strategy_profiles"], view)
+    if scene.record(FIGURES["depth_profile"], view).back:
+        chart(scene, FIGURES["depth_grid"], view, metric_heading(scene, view))
     summary_view(scene, summary, view)
     view = baseline_view(scene, view)
     if len(view.runs) > 1:

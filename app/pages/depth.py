@@ -28,6 +28,8 @@ def depth(scene: Scene) -> View:
         view = replace(view, depth=choice("depth", "Depth", DEPTHS, view.depth))
     definition(scene.metrics(), view.metric)
     chart(scene, FIGURES["depth_profile"], view, title=metric_heading(scene, view))
+    if scene.record(FIGURES["depth_profile"], view).back:
+        chart(scene, FIGURES["depth_grid"], view)
     if (view.metric, view.site) in (("mean_square", "resid_post"), ("variance", "resid_post")):
         chart(scene, FIGURES["init_theory"], view)
     return view

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from ..chart import chart
+from ..columns import fitted
 from ..controls import metric_controls, metric_heading
 from ..figures import FIGURES
-from ..listing import name_columns, strategy_cell
+from ..listing import strategy_cell
 from ..live_table import live_table
 from ..scene import Scene
 from ..view import View
@@ -36,7 +37,7 @@ def live(scene: Scene) -> View:
     st.dataframe(
         table.style.map(strategy_cell, subset=["Strategy"]),
         hide_index=True,
-        column_config={**COLUMNS, **name_columns(table)},
+        column_config={**COLUMNS, **fitted(table)},
         placeholder="–",
         alt="Runs on screen: how far and how fast each is",
     )

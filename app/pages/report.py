@@ -1,5 +1,6 @@
 """Taking it away: a report of chosen sections with notes of one's own, and the data behind it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import streamlit as st
@@ -23,6 +24,7 @@ TITLES = {
     "massive": "Massive activations",
     "effectiveness": "Effectiveness of layers",
     "sparsity": "Sparsity",
+    "masks": "Sparse training",
     "more": "Further figures",
     "settings": "Configuration and environment",
     "definitions": "Definitions of the metrics",
@@ -36,6 +38,7 @@ PICTURES = (
     "A single picture: the camera above each chart saves it as SVG; in the report every figure has buttons for SVG, "
     "PNG and its numbers as CSV."
 )
+JSON, ZIP = "application/json", "application/zip"
 NOTES = "Read by everyone you send it to. Markdown: headings, lists, tables, links."
 
 
@@ -57,7 +60,7 @@ def _wishes(view: View) -> tuple[View, tuple[str, ...], str]:
     known = [name for name in view.sections if name in SECTIONS] or list(SECTIONS)
     key = remember("sections", known, lambda value: set(value) <= set(SECTIONS))
     options = [name for name in SECTIONS if name in TITLES]
-    picked = st.pills("Sections", options, key=key, format_func=TITLES.__getitem__, selection_mode="multi")
+    picked = st.pills("Sections", options, key=key, format_func=TITLES.__getitem__, selection_mode="multi", wrap=True)
     chosen = tuple(name for name in SECTIONS if name in picked) or SECTIONS
     kept = remember("notes", "", lambda value: isinstance(value, str))
     notes = st.text_area("Notes", key=kept, height=220, placeholder="What was tried, and what it shows", help=NOTES)
@@ -67,40 +70,16 @@ def _wishes(view: View) -> tuple[View, tuple[str, ...], str]:
 def _take_away(scene: Scene, wishes: Wishes) -> None:
     store, runs = scene.store, scene.view.runs
     st.markdown("**The report**")
-    st.download_button(
-        "Report (HTML)",
-        lambda: html_report(store, runs, wishes),
-        "depthscope-report.html",
-        "text/html",
-        icon=":material/description:",
-        width="stretch",
-    )
-    st.download_button(
-        "For programs (JSON)",
-        lambda: json_report(store, runs, wishes),
-        "depthscope-report.json",
-        "application/json",
-        icon=":material/data_object:",
-        width="stretch",
-    )
+    _button("Report (HTML)", lambda: html_report(store, runs, wishes), "report.html", "text/html", "description")
+    _button("For programs (JSON)", lambda: json_report(store, runs, wishes), "report.json", JSON, "data_object")
     st.markdown("**The data of these runs**")
-    st.download_button(
-        "CSV (zip)",
-        lambda: csv_zip(store, runs),
-        "depthscope-csv.zip",
-        "application/zip",
-        icon=":material/table_rows:",
-        width="stretch",
-    )
-    st.download_button(
-        "Parquet (zip)",
-        lambda: parquet_zip(store, runs),
-        "depthscope-parquet.zip",
-        "application/zip",
-        icon=":material/inventory_2:",
-        width="stretch",
-    )
+    _button("CSV (zip)", lambda: csv_zip(store, runs), "csv.zip", ZIP, "table_rows")
+    _button("Parquet (zip)", lambda: parquet_zip(store, runs), "parquet.zip", ZIP, "inventory_2")
     st.caption(f"Parquet is what **depthscope import** reads. {PICTURES}")
+
+
+def _button(words: str, make: Callable[[], bytes], file: str, kind: str, icon: str) -> None:
+    st.download_button(words, make, f"depthscope-{file}", kind, icon=f":material/{icon}:", width="stretch")
 
 
 REPORT = Page("report", "Report", ":material/description:", report)

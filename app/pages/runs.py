@@ -9,11 +9,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ..chart import chart
+from ..columns import columns
 from ..figures import FIGURES
 from ..group_view import group_control, group_view
 from ..grouping import groups_of
 from ..judging import judge, judged
-from ..listing import coloured, found, listing, name_columns
+from ..listing import coloured, found, listing, told_by_all
 from ..scene import Scene
 from ..url import WIDGET
 from ..view import View
@@ -23,19 +24,17 @@ from .page import Page
 __all__ = ["RUNS"]
 
 COLUMNS: Mapping[str, Any] = {
-    "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width=130),
+    "Pinned": st.column_config.TextColumn("", width=30, help="Pinned"),
+    "State": st.column_config.TextColumn(width=70),
+    "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width=100),
     "Verdict": st.column_config.TextColumn(
-        width=105, help="The worst finding; runs on screen are judged first, then the others"
+        width=84, help="The worst finding; runs on screen are judged first, then the others"
     ),
-    "Loss": st.column_config.LineChartColumn(width=110, help="Training loss, from the first step to the newest"),
-    "Last loss": st.column_config.NumberColumn(format="%.4f"),
-    "Lowest loss": st.column_config.NumberColumn(format="%.4f"),
-    "Steps": st.column_config.NumberColumn(format="localized"),
+    "Loss": st.column_config.LineChartColumn(
+        "Curve", width=76, help="Training loss, from the first step to the newest"
+    ),
     "Tokens": st.column_config.NumberColumn(format="compact"),
     "Parameters": st.column_config.NumberColumn(format="compact"),
-    "NaN or Inf": st.column_config.NumberColumn(
-        format="localized", help="NaN and Inf entries met in activations and gradients"
-    ),
     "Started (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
 }
 
@@ -58,7 +57,7 @@ def runs(scene: Scene) -> View:
         key="runs-table",
         hide_index=True,
         height=min(38 + 35 * len(table), 360),
-        column_config={**COLUMNS, **name_columns(table)},
+        column_config={**COLUMNS, **columns(table), **dict.fromkeys(told_by_all(table))},
         on_select="rerun",
         selection_mode="multi-row",
         placeholder="–",

@@ -27,6 +27,8 @@ def sparsity(scene: Scene) -> View:
     if not scene.view.runs:
         st.info("Choose a run in the sidebar.")
         return scene.view
+    if scene.evaluated("masks"):
+        chart(scene, FIGURES["masks"], scene.view)
     if not scene.evaluated("sparsity"):
         not_measured(QUESTION, "sparsity")
         return scene.view

@@ -133,6 +133,7 @@ def rest(view: View, placed: tuple[Section, ...]) -> Iterator[Section]:
         yield Section("more", "Further figures", "", places, tables)
 
 
-# The heatmap shows every layer over time; lines of a few layers belong to the dashboard, where layers are chosen, as
-# does the baseline of a difference. Means over seeds repeat the loss; the gradient norm sums up what is shown by layer.
-SHOWN_ELSEWHERE = frozenset({"layer_series", "seed_groups", "grad_norm", "difference"})
+# The heatmap shows every layer over time; lines of a few layers belong to the dashboard, where layers are chosen, as do
+# the baseline of a difference and one panel a strategy. Means over seeds repeat the loss; the gradient norm sums up
+# what is shown by layer.
+SHOWN_ELSEWHERE = frozenset({"depth_grid", "layer_series", "seed_groups", "grad_norm", "difference"})

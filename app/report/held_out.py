@@ -1,4 +1,4 @@
-"""The sections of held-out measurements, for the runs that have any: which layers work, which weights are needed."""
+"""The sections of what not every run has: which layers work, which weights are needed, how masks move."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ PRUNINGS = ("matrix:magnitude", "global:magnitude")
 """Ways of pruning a report shows: across strategies a ranking inside each matrix is the fair one."""
 
 FIGURES_HERE = frozenset(
-    {"skip_cost", "layer_measures", "effectiveness", "sparsity_curve", "sparsity_patterns", "dropping_points"}
+    {"skip_cost", "layer_measures", "effectiveness", "sparsity_curve", "sparsity_patterns", "dropping_points", "masks"}
     | {*PER_RUN, *PER_RUN_OF_WEIGHTS}
 )
 """Figures and tables whose place is here, also where nothing was measured."""
@@ -37,7 +37,7 @@ def held_out(view: View, evaluated: pd.DataFrame, detailed: Sequence[str]) -> It
 
     The first DETAILED of the runs `detailed` are shown one by one too.
     """
-    for name, section in (("interventions", effectiveness), ("sparsity", sparsity)):
+    for name, section in (("interventions", effectiveness), ("sparsity", sparsity), ("masks", sparse_training)):
         measured = set(evaluated.loc[evaluated["table"] == name, "run"])
         runs = tuple(run for run in view.runs if run in measured)
         if runs:
@@ -65,6 +65,15 @@ def sparsity(view: View, detailed: Sequence[str]) -> Section:
         f"Nothing is fine-tuned. {ONE_BY_ONE}",
         (*curves, Place("sparsity_patterns", view), *each_run(view, PER_RUN_OF_WEIGHTS, detailed)),
         (Place("dropping_points", view),),
+    )
+
+
+def sparse_training(view: View, detailed: Sequence[str]) -> Section:
+    return Section(
+        "masks",
+        "Sparse training",
+        "How many weights of masked runs are active, and how far the mask moves, at the sampled steps.",
+        (Place("masks", view),),
     )
 
 

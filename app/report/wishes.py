@@ -20,6 +20,7 @@ SECTIONS = (
     "massive",
     "effectiveness",
     "sparsity",
+    "masks",
     "more",
     "settings",
     "definitions",

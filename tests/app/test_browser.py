@@ -5,25 +5,12 @@ import time
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsing import PLOTS, SLOW, healthy, opened, rest, until
+from page_charts import CHARTS
 from synthetic import SyntheticRun, make_store
 
 from depthscope.app.pages import PAGES
 
 pytestmark = pytest.mark.browser
-
-CHARTS = {
-    "overview": 2,
-    "runs": 1,
-    "depth": 2,
-    "heatmap": 3,
-    "massive": 1,
-    "effectiveness": 7,
-    "sparsity": 4,
-    "compare": 3,
-    "live": 3,
-    "report": 0,
-    "help": 0,
-}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import pytest
+from page_charts import CHARTS
 from streamlit.testing.v1 import AppTest
 from synthetic import SyntheticRun, make_store
 
@@ -15,19 +16,6 @@ from depthscope.app.view import View, from_params, to_params
 from depthscope.store import StoreBusy, StoreMissing
 
 NAMES = [page.name for page in PAGES]
-CHARTS = {
-    "overview": 2,
-    "runs": 1,
-    "depth": 2,
-    "heatmap": 3,
-    "massive": 1,
-    "effectiveness": 7,
-    "sparsity": 4,
-    "compare": 3,
-    "live": 3,
-    "report": 0,
-    "help": 0,
-}
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 from depthscope.app.theme import DASHES, KNOWN, OTHERS, THEMES, in_order, run_styles, strategy_style, tint
+from depthscope.sample_runs import STRATEGIES
 
 
 def test_known_strategies_have_colours_of_their_own():
@@ -8,6 +9,12 @@ def test_known_strategies_have_colours_of_their_own():
     assert len(set(colours.values())) == len(colours)
     assert colours["pre"] == "#0072B2" and colours["post"] == "#D55E00"
     assert not set(OTHERS) & {colour for colour, _ in KNOWN.values()}
+
+
+def test_every_strategy_that_can_be_trained_here_has_a_look_of_its_own():
+    looks = {name: (strategy_style(name).colour, strategy_style(name).marker) for name in STRATEGIES}
+    assert set(STRATEGIES) <= set(KNOWN)
+    assert len({colour for colour, _ in looks.values()}) == len(looks)
 
 
 def test_an_unknown_strategy_looks_the_same_on_every_machine():

@@ -73,6 +73,8 @@ class SyntheticRun:
     status: str = "finished"
     nan_from: int | None = None
     words: str = ""
+    masked: bool = False
+    """Trained sparse: its mask closes over the first half and comes to rest in the second."""
 
 
 def make_store(
@@ -119,6 +121,8 @@ def _write(path: Path, run: SyntheticRun, seed: int, layers: int, steps: int, ev
         _drain(writer)
         writer.write(*_steps(run, seed, number, steps), *_sample(run, seed, layers, number, "train"))
         writer.write(*_sample(run, seed, layers, number, "probe"))
+        if run.masked:
+            writer.write(*_mask(number, steps, layers))
     for number in (0, steps // 2, steps - 1) if evaluated else ():
         writer.write(*held_out(run.strategy, layers, number * EVERY, (steps - 1) * EVERY))
     if run.nan_from is not None:
@@ -190,6 +194,17 @@ def _sample(run: SyntheticRun, seed: int, layers: int, number: int, phase: str) 
     if phase == "train":
         for site in ("embed", "final_norm", "head"):
             yield LayerStats(step, phase, "main", None, site, _weights(0, layers))
+
+
+def _mask(number: int, steps: int, layers: int) -> Iterator[Record]:
+    closed = min(1.0, 2 * number / steps)  # of the way from dense to half
+    values = {
+        "mask_density": 1 - 0.5 * closed,
+        "mask_flip_rate": 1 / steps if 0 < closed < 1 else 0.0,
+        "mask_flip_rate_initial": 0.5 * closed,
+        "active_parameters": 49_152 * layers * (1 - 0.5 * closed),
+    }
+    yield from (Scalar(number * EVERY, name, value) for name, value in values.items())
 
 
 def _variance(strategy: str, layer: int, number: int) -> float:

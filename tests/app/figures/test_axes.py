@@ -36,7 +36,8 @@ def test_few_decades_have_ticks_between_them():
 
 def test_layers_are_whole_numbers():
     assert layer_axis(3) == {"tickformat": "d", "dtick": 1}
-    assert layer_axis(48) == {"tickformat": "d", "dtick": None}
+    assert [layer_axis(n)["dtick"] for n in (8, 12, 24, 32, 48)] == [1, 2, 3, 4, 6]
+    assert layer_axis(23) == {"tickformat": "d", "dtick": None}  # a prime: Plotly's own choice
 
 
 def test_what_cannot_be_drawn_is_told():
