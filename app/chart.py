@@ -12,12 +12,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from .controls import sampled
+from .csv_button import csv_button
 from .figures import AnyFigure, Figure
 from .figures.heat import Heat
 from .plot import Plot, Told, plot
 from .scene import Scene
 from .stretch import choose_stretch
-from .text import file_name, markdown
+from .text import markdown
 from .view import View, to_params
 
 __all__ = ["chart", "clickable_heat", "data"]
@@ -87,11 +88,4 @@ def data(name: str, table: Callable[[], pd.DataFrame]) -> None:
     with drawer:
         frame = table()
         st.dataframe(frame, hide_index=True, height=280, alt=f"The numbers of the figure {name}")
-        st.download_button(
-            "Download CSV",
-            lambda: frame.to_csv(index=False).encode("utf-8", "replace"),
-            file_name=file_name(f"depthscope {name}", ".csv"),
-            mime="text/csv",
-            key=f"csv-{name}",
-            icon=":material/download:",
-        )
+        csv_button(name, frame)
