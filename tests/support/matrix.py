@@ -125,8 +125,9 @@ MODES = (
         numbers=("traced again", "test_compile.py", "test_a_model_that_was_compiled_and_ran_before_is_traced_again"),
     ),
     _mode("DDP, the wrapper or the inner model watched", numbers=RANKS),
-    _mode("FSDP2 `fully_shard`, before or after `watch`", numbers=RANKS),
+    _mode("FSDP2 `fully_shard`, before or after `watch`, empty shards", numbers=RANKS),
     _mode("tensor and sequence parallel (DTensor)", numbers=RANKS),
+    _mode("a mask and a held-out batch on every rank", numbers=RANKS),
     _mode(
         "a rank whose probe fails, or that skips a layer",
         cost=("nobody waits for it", "test_distributed.py", "test_a_rank_whose_probe_failed_holds_up_nobody"),
@@ -138,6 +139,49 @@ MODES = (
     _mode(
         "several optimizers, evaluation between steps",
         numbers=("exact", "test_steps.py", "test_two_optimizers_make_one_step"),
+    ),
+    _mode(
+        "optimizers that step in the backward",
+        numbers=("exact", "test_unusual_loops.py", "test_optimizers_that_step_in_the_backward_make_one_step"),
+        training=("same losses", "test_unusual_loops.py", "test_optimizers_that_step_in_the_backward_make_one_step"),
+    ),
+    _mode(
+        "adapters beside frozen weights (LoRA)",
+        numbers=("1e-5 of autograd", "test_kinds_of_parameters.py", "test_adapters_beside_frozen_weights"),
+    ),
+    _mode(
+        "tied weights",
+        numbers=("counted once, 1e-5", "test_kinds_of_parameters.py", "test_a_tied_weight_counts_once"),
+    ),
+    _mode(
+        "parameters in bytes (quantized), sparse gradients, complex numbers",
+        numbers=(
+            "bytes left out, else 1e-5",
+            "test_kinds_of_parameters.py",
+            "test_what_quantization_packed_is_left_out",
+        ),
+    ),
+    _mode(
+        "NaN and Inf",
+        numbers=(
+            "first layer and step, the rest summarised",
+            "test_steps.py",
+            "test_a_nan_is_found_in_the_layer_and_at_the_step_where_it_begins",
+        ),
+        training=(
+            "same losses",
+            "test_steps.py",
+            "test_a_nan_is_found_in_the_layer_and_at_the_step_where_it_begins",
+        ),
+    ),
+    _mode(
+        "`torch.func` transforms, second derivatives, `torch.export`",
+        numbers=("not counted", "test_unusual_loops.py", "test_function_transforms_are_left_alone_and_not_counted"),
+        training=("as without", "test_unusual_loops.py", "test_a_second_derivative_is_as_without"),
+    ),
+    _mode(
+        "`nn.DataParallel` over several devices",
+        numbers=("refused", "test_unusual_loops.py", "test_copies_of_data_parallel_are_refused_and_told"),
     ),
     _mode(
         "exception in forward or backward, Ctrl-C",

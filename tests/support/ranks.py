@@ -1,9 +1,15 @@
-"""Train on several gloo processes, for tests: `python ranks.py KIND RANK RANKS PORT STORE`."""
+"""Train on several gloo processes, for tests: `python ranks.py KIND RANK RANKS MEETING STORE`.
+
+They meet by a file, because a free port can be taken by somebody else before it is used, and leave by it too: a gloo
+peer that is still reading the last message fails when it finds the connection closed.
+"""
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +31,20 @@ def model_of(kind: str) -> torch.nn.Module:
     model = build_model("pre", layers=3, width=32, heads=2, vocab=64, seed=1)
     if kind == "frozen":
         model.blocks[0].requires_grad_(False)
+    if kind == "gates":
+        model.blocks = torch.nn.ModuleList(Gated(block) for block in model.blocks)
     return model
+
+
+class Gated(torch.nn.Module):
+    """A block scaled by a single number, of which all ranks but the first hold an empty shard."""
+
+    def __init__(self, block: torch.nn.Module) -> None:
+        super().__init__()
+        self.block, self.gate = block, torch.nn.Parameter(torch.full((1,), 0.9))
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return self.block(*args, **kwargs) * self.gate
 
 
 class MLPBlock(torch.nn.Module):
@@ -62,7 +81,8 @@ def train(kind: str, rank: int, ranks: int, store: Path) -> None:
         probe = watch(model, store=store, run=kind, every=2)
     model, watched = wrapped(kind, model)
     if kind != "fsdp-after":
-        probe = watch(watched, store=store, run=kind, every=2, probe_batch=batches(1, seed=3)[0])
+        mask = real_tokens if kind.startswith("masked") else None
+        probe = watch(watched, store=store, run=kind, every=2, probe_batch=batches(1, seed=3)[0], mask=mask)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     if kind == "broken" and rank == 1:
         fail_on(probe)
@@ -78,6 +98,11 @@ def train(kind: str, rank: int, ranks: int, store: Path) -> None:
         if rank == 0:
             probe.log(loss=loss)  # as most loops do
     probe.close()
+
+
+def real_tokens(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    """Half of all ids are padding: of another number on every rank."""
+    return args[0] % 2 == 0
 
 
 def part_of(kind: str, ids_BT: torch.Tensor, rank: int, ranks: int) -> torch.Tensor:
@@ -165,12 +190,12 @@ def wrapped(kind: str, model: torch.nn.Module) -> tuple[torch.nn.Module, torch.n
     if kind in ("tensor", "sequence"):
         split(kind, model)
         return model, model
-    if kind in ("ddp", "frozen", "uneven", "broken"):
+    if kind in ("ddp", "frozen", "uneven", "broken", "masked"):
         wrapper = torch.nn.parallel.DistributedDataParallel(model)
         return wrapper, wrapper
     if kind == "ddp-inner":
         return torch.nn.parallel.DistributedDataParallel(model), model
-    if kind.startswith("fsdp"):
+    if kind in ("fsdp", "fsdp-after", "gates"):
         from torch.distributed.fsdp import fully_shard
 
         for block in model.blocks:
@@ -256,30 +281,26 @@ def collectives(operations: Operations) -> int:
 
 def run_ranks(kind: str, ranks: int, store: Path) -> list[str]:
     """Start the processes and wait for them; what each of them said. Raises with it when one fails."""
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, __file__, kind]
-    children = [
-        subprocess.Popen(
-            [*command, str(rank), str(ranks), str(port), str(store)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for rank in range(ranks)
-    ]
-    said = [child.communicate(timeout=300)[0].decode() for child in children]
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = str(Path(folder) / "meeting")
+        children = [
+            subprocess.Popen(
+                [*command, str(rank), str(ranks), meeting, str(store)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            for rank in range(ranks)
+        ]
+        said = [child.communicate(timeout=300)[0].decode() for child in children]
     if any(child.returncode for child in children):
         raise AssertionError("\n".join(said))
     return said
 
 
 def main() -> None:
-    kind, rank, ranks, port, store = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], Path(sys.argv[5])
+    kind, rank, ranks, meeting, store = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], Path(sys.argv[5])
     torch.set_num_threads(1)
-    if ranks > 1:
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        dist.init_process_group("gloo", rank=rank, world_size=ranks)
+    met = dist.FileStore(meeting, ranks)
+    dist.init_process_group("gloo", store=met, rank=rank, world_size=ranks)
     if kind == "stages":
         tell_refusal(torch.nn.Sequential(*model_of(kind).blocks[rank : rank + 1 + rank]), store, kind)
     elif kind == "taken":
@@ -292,11 +313,17 @@ def main() -> None:
         evaluate_sharded(store)
     else:
         train(kind, rank, ranks, store)
-    if ranks > 1:
-        dist.barrier()
-        dist.destroy_process_group()
-        sys.stdout.flush()
-        os._exit(0)  # gloo now and then aborts as the interpreter unloads it ("terminate called"), after all is done
+    leave(met, ranks)
+
+
+def leave(met: dist.FileStore, ranks: int) -> None:
+    """End this process once every rank has come this far; one that failed is not waited for long."""
+    met.add("done", 1)
+    deadline = time.monotonic() + 120
+    while met.add("done", 0) < ranks and time.monotonic() < deadline:
+        time.sleep(0.01)
+    sys.stdout.flush()
+    os._exit(0)  # gloo now and then aborts as the interpreter unloads it ("terminate called"), after all is done
 
 
 if __name__ == "__main__":
