@@ -74,7 +74,7 @@ def ingest_(
         typer.Option(
             "--to",
             metavar="URL|DIR",
-            help="Where segments go from now on: ducklake:postgres:DSN, or a folder on a local disk.",
+            help="Where segments go from now on: ducklake:postgres:DSN, quack://HOST:PORT, or a folder on a disk here.",
         ),
     ] = None,
     data: Annotated[

@@ -46,6 +46,7 @@ from .records import (
 from .spool import RunWriter, open_run
 from .targets.deliver import Delivery, deliver
 from .targets.follow import follow
+from .targets.tidy import compact_lake
 from .targets.url import target_url
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "average_parameters",
     "check_store",
     "compact",
+    "compact_lake",
     "default_store",
     "deliver",
     "depth_profile",

@@ -33,6 +33,7 @@ __all__ = [
     "check_version",
     "make_views",
     "one_select",
+    "only_select",
     "open_store",
     "union",
     "where_sql",
@@ -220,13 +221,21 @@ def one_select(
     connection: duckdb.DuckDBPyConnection, query: str, params: Sequence[Any] | Mapping[str, Any]
 ) -> "pd.DataFrame":
     """The answer to a user's query. DepthscopeError for one that is wrong or not a single SELECT."""
+    only_select(connection, query)
     try:
-        statements = connection.extract_statements(query)
-        if [statement.type in _READS for statement in statements] != [True]:
-            raise DepthscopeError("expected one SELECT statement, got something else; a store is only read")
         return connection.execute(query, params if isinstance(params, Mapping) else list(params)).df()
     except duckdb.Error as error:
         raise DepthscopeError(f"the query failed: {str(error).splitlines()[0]}") from error
+
+
+def only_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise DepthscopeError for a query that is not a single SELECT."""
+    try:
+        statements = connection.extract_statements(query)
+    except duckdb.Error as error:
+        raise DepthscopeError(f"the query failed: {str(error).splitlines()[0]}") from error
+    if [statement.type in _READS for statement in statements] != [True]:
+        raise DepthscopeError("expected one SELECT statement, got something else; a store is only read")
 
 
 def _chosen(known: Mapping[str, str], table: str, columns: Iterable[str] | None) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from depthscope.store import Check, check_store, compact, default_store, repair_store
+from depthscope.store import Check, check_store, compact, compact_lake, default_store, repair_store, target_url
 
 from ..text import plain
 from .output import console, to_json
@@ -22,7 +22,10 @@ def store_folder(positional: Path | None, option: Path | None) -> Path:
 
 
 def compacted(folder: Path) -> str:
-    """Rewrite the database; what to say of it."""
+    """Rewrite the database, or merge the files of a lake; what to say of it."""
+    if (url := target_url(folder)) is not None:
+        before, after = compact_lake(url)
+        return f"{before:,} files before, {after:,} files now; those merged are deleted by a later delivery."
     done = compact(folder)
     return (
         f"{done.ingested.folded} segments folded in; {done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now."

@@ -7,6 +7,7 @@ removes.
 
 import random
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +18,21 @@ from .. import claims
 from ..connect import Deadline, opened
 from ..errors import DepthscopeError, RunNameTaken, StoreBusy
 from ..filesystem import network_kind
-from ..fold import Dialect, fold
+from ..fold import Dialect, Folded, fold
 from ..ingest import create_database
 from ..layout import Layout, Segment, fsync_folder, list_segments
 from ..lock import only_one
 from ..reader import check_version
 from ..schema import base_columns, literal, quote
+from ..upkeep import compact_when_due
 from . import ducklake
-from .ducklake import Overtaken
-from .url import target_url
+from .quack import Server
+from .turns import Overtaken
+from .url import scheme, target_url
 
 __all__ = ["Delivery", "deliver"]
 
 _PATIENCE = 3.0  # seconds to wait for another delivery of this store
-_AT_ONCE = 500  # segments in one transaction
 _TRIES = 40  # of a delivery that others overtake
 
 
@@ -52,25 +54,61 @@ def deliver(store: Path | str, to: str, data: str | None = None) -> Delivery:
     layout = Layout(Path(store).absolute())
     layout.check()
     url = target_url(to)
-    if url is None and layout.database.exists():
-        raise DepthscopeError(
-            f"expected a spool without a database, {layout.root} has one; bring its runs over by export"
-        )
+    if url is None:
+        _check_no_database(layout)
     _claim_target(layout, url or str(Path(to).absolute()))
     if url is None:
         return _to_folder(layout, Layout(Path(to).absolute()))
     with ExitStack() as held:
         if network_kind(layout.lock) is None:  # elsewhere the lake alone keeps deliveries apart
             held.enter_context(only_one(layout, Deadline(_PATIENCE)))
-        connection = held.enter_context(closing(ducklake.attached(url, data)))
+        return _TARGETS[scheme(url)](layout, url, data)
+
+
+def _to_lake(layout: Layout, url: str, data: str | None) -> Delivery:
+    with closing(ducklake.attached(url, data)) as connection:
         ducklake.ensure_tables(connection)
-        return Delivery(adopted=_adopt(connection, layout), folded=_fold_all(connection, layout))
+
+        def take(segments: list[Segment]) -> Folded:
+            turn = _turn(connection)
+            _check_names(_attempts(connection), layout, {segment.attempt for segment in segments})
+            return fold(connection, segments, ducklake.dialect(turn))
+
+        done = Delivery(adopted=_adopt(connection, layout), folded=_fold_all(take, layout, 500))
+        if done.folded:
+            ducklake.tidy_when_due(connection)
+        return done
 
 
-def _fold_all(connection: duckdb.DuckDBPyConnection, layout: Layout) -> int:
+def _to_server(layout: Layout, url: str, data: str | None) -> Delivery:
+    if data is not None:
+        raise DepthscopeError(f"expected --data with a lake (ducklake:...); {url} keeps its rows itself")
+    _check_no_database(layout)
+    with closing(Server(url)) as server:
+        server.ensure_tables()
+
+        def take(segments: list[Segment]) -> Folded:
+            _check_names(server.attempts, layout, {segment.attempt for segment in segments})
+            return server.take(segments)
+
+        return Delivery(folded=_fold_all(take, layout, 20))
+
+
+_TARGETS = {"ducklake": _to_lake, "quack": _to_server}
+
+
+def _check_no_database(layout: Layout) -> None:
+    if layout.database.exists():
+        raise DepthscopeError(
+            f"expected a spool without a database, {layout.root} has one; bring its runs over by export"
+        )
+
+
+def _fold_all(take: Callable[[list[Segment]], Folded], layout: Layout, at_once: int) -> int:
+    """Fold what waits, `at_once` segments in a transaction."""
     segments = list_segments(layout.spool)
-    parts = [segments[start : start + _AT_ONCE] for start in range(0, len(segments), _AT_ONCE)]
-    return sum(_fold(connection, layout, part) for part in parts)
+    parts = [segments[start : start + at_once] for start in range(0, len(segments), at_once)]
+    return sum(_fold(take, part) for part in parts)
 
 
 def _to_folder(layout: Layout, other: Layout) -> Delivery:
@@ -84,10 +122,11 @@ def _to_folder(layout: Layout, other: Layout) -> Delivery:
         with opened(other.database, deadline, read_only=False) as connection:
             check_version(connection, other)
             segments = list_segments(layout.spool)
-            _check_names(connection, layout, {segment.attempt for segment in segments})
+            _check_names(_attempts(connection), layout, {segment.attempt for segment in segments})
             done = fold(connection, segments)
     for segment in done.finished:
         segment.path.unlink(missing_ok=True)
+    compact_when_due(other)
     return Delivery(done.folded)
 
 
@@ -101,13 +140,11 @@ def _claim_target(layout: Layout, url: str) -> None:
     fsync_folder(layout.root)
 
 
-def _fold(connection: duckdb.DuckDBPyConnection, layout: Layout, segments: list[Segment]) -> int:
+def _fold(take: Callable[[list[Segment]], Folded], segments: list[Segment]) -> int:
     """Fold some segments; again while other deliveries commit in between."""
     for attempt in range(_TRIES):
         try:
-            turn = _turn(connection)
-            _check_names(connection, layout, {segment.attempt for segment in segments})
-            done = fold(connection, segments, ducklake.dialect(turn))
+            done = take(segments)
             break
         except (Overtaken, duckdb.TransactionException) as conflict:
             if isinstance(conflict, duckdb.TransactionException) and "conflict" not in str(conflict).lower():
@@ -128,12 +165,17 @@ def _turn(connection: duckdb.DuckDBPyConnection) -> int:
     return int(connection.execute("SELECT max(n) FROM turns").fetchall()[0][0])
 
 
-def _check_names(connection: duckdb.DuckDBPyConnection, layout: Layout, attempts: set[str]) -> None:
+def _attempts(connection: duckdb.DuckDBPyConnection) -> Callable[[str], set[str]]:
+    """What tells the attempts at a run that a database has."""
+    asked = "SELECT attempt FROM attempts WHERE run = ?"
+    return lambda run: {row[0] for row in connection.execute(asked, [run]).fetchall()}
+
+
+def _check_names(known: Callable[[str], set[str]], layout: Layout, attempts: set[str]) -> None:
     """Two stores may have given one name to two runs: their rows must not become one."""
     for run in claims.runs(layout.claims, attempts):
         mine = {attempt.attempt for attempt in claims.attempts_of(layout.claims, run)}
-        there = {row[0] for row in connection.execute("SELECT attempt FROM attempts WHERE run = ?", [run]).fetchall()}
-        if not there <= mine:
+        if not known(run) <= mine:
             raise RunNameTaken(
                 f"the target has a run {run[:80]!r} of another store; rename this one: depthscope rename OLD NEW"
             )
@@ -153,7 +195,7 @@ def _adopt(connection: duckdb.DuckDBPyConnection, layout: Layout) -> int:
             return 0
         attempts = {row[0] for row in connection.execute("SELECT attempt FROM own.attempts").fetchall()}
         turn = _turn(connection)
-        _check_names(connection, layout, attempts)
+        _check_names(_attempts(connection), layout, attempts)
         return _copy(connection, ducklake.dialect(turn))
     except (Overtaken, duckdb.Error) as error:
         raise StoreBusy(f"the target did not take the rows: {str(error).splitlines()[-1][:200]}") from error

@@ -6,22 +6,24 @@ to commit fails, as its marks are no longer what it saw, and is done again.
 """
 
 import re
+from contextlib import suppress
 
 import duckdb
 
+from ..connect import quiet
 from ..errors import DepthscopeError, StoreBusy
 from ..fold import Dialect
 from ..schema import SCHEMA_VERSION, literal, quote, schema_sql
 from .extensions import load
+from .turns import Overtaken
 
-__all__ = ["NAME", "Overtaken", "attached", "dialect", "ensure_tables", "has_tables"]
+__all__ = ["NAME", "attached", "dialect", "ensure_tables", "has_tables", "tidy", "tidy_when_due"]
 
 NAME = "lake"
+_MANY = 100  # files of one table that call for fewer
+_LARGE = "64MB"  # files of this size are left as they are
+_KEPT = "INTERVAL 1 HOUR"  # for readers that still look at the state before
 _CATALOGS = {"postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
-
-
-class Overtaken(Exception):
-    """Another delivery committed since this one looked at the marks."""
 
 
 def attached(url: str, data: str | None = None, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
@@ -30,7 +32,7 @@ def attached(url: str, data: str | None = None, *, read_only: bool = False) -> d
     Raises ExtensionMissing; StoreBusy where the catalog cannot be reached; DepthscopeError where there is no lake.
     """
     options = ", ".join([*(["READ_ONLY"] if read_only else []), *([f"DATA_PATH {literal(data)}"] if data else [])])
-    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+    connection = quiet(duckdb.connect(":memory:", config={"python_enable_replacements": False}))
     try:
         kind = url.removeprefix("ducklake:").partition(":")[0]
         load(connection, "ducklake", *([_CATALOGS[kind]] if kind in _CATALOGS else []))
@@ -77,8 +79,35 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("INSERT INTO turns VALUES (0)")
         connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
         connection.execute("COMMIT")
+        connection.execute(f"CALL {NAME}.set_option('target_file_size', '{_LARGE}')")
+        connection.execute(f"CALL {NAME}.set_option('parquet_compression', 'zstd')")
     except duckdb.Error as error:
         raise StoreBusy(f"could not make the tables of the lake: {str(error).splitlines()[-1][:200]}") from error
+
+
+def tidy_when_due(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make few files of many; each delivery adds some. Where another process is at it, it is left to that one."""
+    if max(_files(connection), default=0) < _MANY:
+        return
+    with suppress(duckdb.Error):
+        tidy(connection)
+
+
+def tidy(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Merge small files and forget old states of the lake; how many files its tables had before and have now.
+
+    What was merged stays on disk for an hour, for readers that began before.
+    """
+    before = sum(_files(connection))
+    connection.execute(f"CALL ducklake_merge_adjacent_files('{NAME}')")
+    connection.execute(f"CALL ducklake_expire_snapshots('{NAME}', older_than => now() - {_KEPT})")
+    connection.execute(f"CALL ducklake_cleanup_old_files('{NAME}', older_than => now() - {_KEPT})")
+    return before, sum(_files(connection))
+
+
+def _files(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """How many files each table has."""
+    return [row[0] for row in connection.execute(f"SELECT file_count FROM ducklake_table_info('{NAME}')").fetchall()]
 
 
 def dialect(turn: int) -> Dialect:

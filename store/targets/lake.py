@@ -1,9 +1,19 @@
 """One lake, open for reading: to open it takes a hundred times as long as to ask it."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
 import duckdb
 
+from ..errors import StoreMissing
+from ..reader import make_views, one_select
 from ..schema import literal
+from ..tail import load_tail
 from . import ducklake
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Lake"]
 
@@ -14,6 +24,29 @@ class Lake:
     def __init__(self, url: str) -> None:
         self._url = url
         self._open: duckdb.DuckDBPyConnection | None = None
+
+    def check(self) -> None:
+        """Raise StoreMissing where nothing was delivered yet, DepthscopeError where a newer depthscope did it."""
+        with closing(self.cursor()) as cursor:
+            if not ducklake.has_tables(cursor):
+                raise StoreMissing(
+                    f"expected runs at {self._url}, found none; depthscope ingest STORE --to brings them"
+                )
+
+    def columns(self) -> dict[str, str]:
+        """Name and type of the columns of layer_stats."""
+        with closing(self.cursor()) as cursor:
+            found = cursor.execute("SELECT column_name, column_type FROM (DESCRIBE layer_stats)").fetchall()
+            return {str(name): str(kind) for name, kind in found}
+
+    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any], own: bool) -> "pd.DataFrame":
+        """The answer to a question; `own` ones are ours, others must be one SELECT."""
+        with closing(self.cursor()) as cursor:
+            make_views(cursor, load_tail(cursor, f"{ducklake.NAME}.main.", []), sql)
+            if not own:
+                return one_select(cursor, sql, params)
+            frame: pd.DataFrame = cursor.execute(sql, params if isinstance(params, Mapping) else list(params)).df()
+            return frame
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of one query's own, which sees the newest rows."""

@@ -6,68 +6,60 @@ python -m depthscope.store.targets.serve
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ..errors import DepthscopeError, StoreBusy, StoreMissing
-from ..reader import make_views, one_select
-from ..tail import load_tail
+from ..errors import DepthscopeError, StoreBusy
 from . import ducklake
 from .deliver import Delivery, deliver
 from .lake import Lake
+from .quack import Server
+from .url import scheme
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__: list[str] = []
 
-_lakes: dict[str, Lake] = {}
+_TARGETS: dict[str, type[Lake | Server]] = {"ducklake": Lake, "quack": Server}
+_open: dict[str, Lake | Server] = {}
 
 
-def _check(url: str) -> None:
-    with _cursor(url) as cursor:
-        if not ducklake.has_tables(cursor):
-            raise StoreMissing(f"expected runs at {url}, found none; depthscope ingest STORE --to brings them")
-
-
-def _columns(url: str) -> dict[str, str]:
-    """Name and type of the columns of layer_stats."""
-    with _cursor(url) as cursor:
-        found = cursor.execute("SELECT column_name, column_type FROM (DESCRIBE layer_stats)").fetchall()
-        return {str(name): str(kind) for name, kind in found}
+def _asked(url: str, question: Callable[[Lake | Server], Any]) -> Any:
+    if url not in _open:
+        _open[url] = _TARGETS[scheme(url)](url)
+    try:
+        return question(_open[url])
+    except duckdb.Error:
+        _open.pop(url, None)  # whatever it was, the next call starts with a connection of its own
+        raise
 
 
 def _query(url: str, sql: str, params: Sequence[Any] | Mapping[str, Any], own: bool) -> "pd.DataFrame":
-    """The answer to a question; `own` ones are ours, others must be one SELECT."""
-    with _cursor(url) as cursor:
-        make_views(cursor, load_tail(cursor, f"{ducklake.NAME}.main.", []), sql)
-        if not own:
-            return one_select(cursor, sql, params)
-        frame: pd.DataFrame = cursor.execute(sql, params if isinstance(params, Mapping) else list(params)).df()
-        return frame
+    frame: pd.DataFrame = _asked(url, lambda target: target.query(sql, params, own))
+    return frame
 
 
 def _deliver(store: str, to: str, data: str | None) -> Delivery:
     return deliver(Path(store), to, data)
 
 
-HANDLERS: dict[str, Callable[..., Any]] = {"check": _check, "columns": _columns, "query": _query, "deliver": _deliver}
+def _tidy(url: str) -> tuple[int, int]:
+    with closing(ducklake.attached(url)) as connection:
+        return ducklake.tidy(connection)
 
 
-@contextmanager
-def _cursor(url: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    cursor = _lakes.setdefault(url, Lake(url)).cursor()
-    try:
-        yield cursor
-    except duckdb.Error:
-        _lakes.pop(url, None)  # whatever it was, the next call starts with a connection of its own
-        raise
-    finally:
-        cursor.close()
+HANDLERS: dict[str, Callable[..., Any]] = {
+    "check": lambda url: _asked(url, lambda target: target.check()),
+    "columns": lambda url: _asked(url, lambda target: target.columns()),
+    "query": _query,
+    "deliver": _deliver,
+    "tidy": _tidy,
+}
 
 
 def _answer(name: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from deliveries import REQUIRED
 from postgres import Server, find_binaries
 
 from depthscope.store.targets.extensions import ExtensionMissing, load
-
-REQUIRED = "DEPTHSCOPE_REQUIRE_LAKE" in os.environ  # a test that would be skipped fails
 
 
 def _missing() -> str | None:

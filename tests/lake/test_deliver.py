@@ -5,57 +5,37 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from stores import stats, write_run
+from deliveries import hostile, rows, same
+from stores import write_run
 
 from depthscope.store import (
     Delivery,
     DepthscopeError,
-    Event,
     LayerStats,
+    NotAStore,
     RunInfo,
     RunNameTaken,
-    Step,
     StoreBusy,
+    check_store,
+    compact,
+    compact_lake,
     deliver,
     ingest,
     open_run,
     open_store,
+    remove_runs,
+    rename_run,
     run_table,
     series,
 )
+from depthscope.store.targets import ducklake
 
 pytestmark = pytest.mark.usefixtures("started")
-TABLES = ("runs", "attempts", "metrics", "layers", "events", "layer_stats", "steps", "scalars")
-
-
-def rows(store):
-    """Every row of a store, table by table."""
-    found = {}
-    for table in TABLES:
-        frame = getattr(store, table)().drop(columns=["heartbeat_at"], errors="ignore")
-        found[table] = frame.sort_values(list(frame.columns), key=lambda c: c.astype(str)).reset_index(drop=True)
-    return found
-
-
-def same(left, right):
-    for table in TABLES:
-        a, b = left[table], right[table]
-        pd.testing.assert_frame_equal(a, b[a.columns], check_dtype=False, obj=table)
-
-
-def hostile(root: Path):
-    """A run with everything that is hard to carry, resumed once."""
-    writer = open_run(root, RunInfo("it's <b>", "pre", config={"a": float("nan"), "b": "'"}, tags=("x", "y'")))
-    writer.write(*(Step(i, 1.0, loss=float("inf") if i == 2 else 1.5 / (i + 1)) for i in range(5)))
-    writer.write(*(stats(i, 1, **{"my metric": float(i), "variance": float("nan")}) for i in range(5)))
-    writer.close()
-    writer = open_run(root, RunInfo("it's <b>"), resume=True, from_step=3)
-    writer.write(*(Step(i, 2.0, loss=9.0) for i in range(3, 6)), Event(3, "resume", "goes on at step 3"))
-    writer.close()
 
 
 def test_a_lake_answers_as_a_store_does(url, data, tmp_path):
@@ -210,6 +190,56 @@ def test_a_new_metric_is_a_new_column(url, data, tmp_path):
     assert frame['odd "name"'].dropna().tolist() == [2.0]
 
 
+def files(url):
+    """How many files the lake has, of all its tables."""
+    with closing(ducklake.attached(url, read_only=True)) as connection:
+        return sum(ducklake._files(connection))
+
+
+def test_small_files_become_few(url, data, tmp_path, monkeypatch):
+    deliver(_first(tmp_path / "s"), url, data)
+    for i in range(3):
+        write_run(tmp_path / "s", f"run {i}", range(10))
+        deliver(tmp_path / "s", url)
+    many, before = files(url), rows(open_store(url))
+    before_on_disk = len(list(Path(data).rglob("*.parquet")))
+    monkeypatch.setattr(ducklake, "_MANY", 2)
+    assert deliver(tmp_path / "s", url) == Delivery() and files(url) == many, "nothing new, nothing done"
+    write_run(tmp_path / "s", "last", range(10))
+    deliver(tmp_path / "s", url)
+    assert files(url) < many
+    assert len(list(Path(data).rglob("*.parquet"))) > before_on_disk, "readers may still look at them"
+    monkeypatch.setattr(ducklake, "_KEPT", "INTERVAL 0 SECOND")
+    write_run(tmp_path / "s", "more", range(10))
+    deliver(tmp_path / "s", url)
+    assert len(list(Path(data).rglob("*.parquet"))) < before_on_disk
+    after = rows(open_store(url))
+    kept = {
+        table: frame[~frame.run.isin(["last", "more"])] if "run" in frame else frame for table, frame in after.items()
+    }
+    same(before, {table: frame.reset_index(drop=True) for table, frame in kept.items()})
+
+
+def test_a_lake_is_compacted_and_nothing_else(url, data, tmp_path):
+    for i in range(3):
+        write_run(tmp_path / "s", f"run {i}", range(10))
+        deliver(tmp_path / "s", url, data)
+    done = compact_lake(url)
+    assert done[0] > done[1] == files(url)
+    assert len(open_store(url).layer_stats()) == 60
+    for change in (
+        lambda: remove_runs(open_store(url), "run 0"),
+        lambda: rename_run(open_store(url), "run 0", "b"),
+        lambda: check_store(url),
+    ):
+        with pytest.raises(NotAStore, match=r"^expected the folder of a store, got the URL of a target, .*$"):
+            change()
+    for change in (lambda: remove_runs(tmp_path / "s", "run 0"), lambda: compact(tmp_path / "s")):
+        with pytest.raises(DepthscopeError, match=r"the segments of .* go to ducklake:postgres"):
+            change()
+    assert len(open_store(url).layer_stats()) == 60
+
+
 def test_the_command_delivers_and_lists(url, data, tmp_path):
     def depthscope(*arguments):
         command = [sys.executable, "-m", "depthscope.app", *map(str, arguments)]
@@ -220,5 +250,9 @@ def test_the_command_delivers_and_lists(url, data, tmp_path):
     assert told.returncode == 0 and told.stderr.startswith("Delivered 2 segments to ducklake:postgres:"), told.stderr
     listed = depthscope("runs", url, "--json")
     assert [run["run"] for run in json.loads(listed.stdout)] == ["first"], listed.stderr
+    small = depthscope("compact", url)
+    assert small.returncode == 0 and " files now; " in small.stderr, small.stderr
+    refused = depthscope("rm", "first", "--store", url)
+    assert refused.returncode == 2 and refused.stderr.startswith("depthscope: expected the folder of a store, got the")
     wrong = depthscope("ingest", tmp_path / "s", "--data", data)
     assert wrong.returncode == 2 and wrong.stderr.startswith("depthscope: expected --to URL")

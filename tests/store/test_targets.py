@@ -19,6 +19,8 @@ from depthscope.store.targets.extensions import ExtensionMissing, load
         ("ducklake:postgres:dbname=lake host=db", "ducklake:postgres:dbname=lake host=db"),
         (Path("ducklake:postgres:postgresql://db/lake"), "ducklake:postgres:postgresql://db/lake"),
         (Path("ducklake:metadata.ducklake"), "ducklake:metadata.ducklake"),
+        ("quack://host:9494", "quack:host:9494"),
+        (Path("quack://host:9494/"), "quack:host:9494"),
     ],
 )
 def test_what_is_a_target(given, expected):
@@ -34,9 +36,9 @@ def test_a_password_in_a_target_is_refused_and_not_repeated(url):
     assert "x@db" not in str(error.value)
 
 
-@pytest.mark.parametrize("url", ["postgres:dbname=lake", "s3://bucket/runs", "quack://host:1"])
+@pytest.mark.parametrize("url", ["postgres:dbname=lake", "s3://bucket/runs", "quack://host", "quack://me:x@host:1"])
 def test_other_urls_are_refused(url):
-    with pytest.raises(DepthscopeError, match="expected a folder or ducklake:postgres:dbname=NAME"):
+    with pytest.raises(DepthscopeError, match="expected a folder, ducklake:postgres:dbname=NAME or quack://HOST:PORT"):
         target_url(url)
 
 
@@ -59,7 +61,7 @@ def test_a_store_that_is_delivered_elsewhere_is_not_folded_here(root):
     write_run(root)
     (root / "target").write_text("ducklake:postgres:dbname=lake\n")
     assert ingest(root).skipped == f"the segments of {root} go to ducklake:postgres:dbname=lake"
-    with pytest.raises(DepthscopeError, match="nothing to compact"):
+    with pytest.raises(DepthscopeError, match="expected a store with rows of its own"):
         compact(root)
     assert len(list((root / "spool").glob("*.parquet"))) == 3
     assert len(open_store(root).layer_stats()) == 6
