@@ -3,7 +3,7 @@
 Read in the optimizer's post-hook: accumulation is complete, a GradScaler has unscaled, and weights have moved. Each
 optimizer brings its own parameters; what none of them moved (frozen layers) is read when the step closes. Sharded
 parameters are read as this rank's parts, and the parts' squares are summed over ranks with everything else.
-Shapes: P parameters, G parameter sites.
+Shapes: P parameters, G parameter sites, M memberships of a parameter in a site.
 """
 
 import math
@@ -50,12 +50,10 @@ class ParameterReader:
         self._parameters = list(named.values())
         self._index = {id(p): i for i, p in enumerate(self._parameters) if _has_norm(p)}
         column = {name: i for i, name in enumerate(named)}
-        member_GP = torch.zeros(len(self._groups), len(named), dtype=self._dtype)
-        for row, names in enumerate(self._groups.values()):
-            member_GP[row, [column[name] for name in names if name in column]] = 1
-        share_P = torch.tensor([shard_share(p) for p in self._parameters], dtype=self._dtype)
-        self._member_GP = (member_GP * share_P).to(self._device)
-        self._weight_5P = _weights(self._parameters, self._elements).to(self._dtype).to(self._device)
+        members = [(row, column[n]) for row, names in enumerate(self._groups.values()) for n in names if n in column]
+        self._site_M, self._parameter_M = torch.tensor(members, dtype=torch.int64).view(-1, 2).T.to(self._device)
+        share_P = torch.tensor([shard_share(p) for p in self._parameters], dtype=torch.float64)
+        self._weight_5P = (_weights(self._parameters, self._elements) * share_P).to(self._dtype).to(self._device)
         self._zero, self._one = torch.zeros((), device=self._device), torch.ones((), device=self._device)
         self.reset()
 
@@ -109,7 +107,9 @@ class ParameterReader:
         flat = [norms.get(i, self._zero) for norms in self._norms for i in range(len(self._parameters))]
         squares_5P = torch.stack(flat).to(self._dtype).view(5, -1).square() * self._weight_5P
         self.reset()
-        return (squares_5P @ self._member_GP.T).flatten()
+        # No product with a matrix of zeros and ones: a NaN of one site would become everybody's.
+        sums_5G = squares_5P.new_zeros(5, len(self._groups))
+        return sums_5G.index_add_(1, self._site_M, squares_5P[:, self._parameter_M]).flatten()
 
     def read(self, flat: Sequence[float]) -> Iterator[tuple[Key, dict[str, float]]]:
         """Values by site from what `take` gave, on the host; a site without gradients has no gradient norm."""

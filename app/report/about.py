@@ -71,7 +71,7 @@ def measured_on(frame: pd.DataFrame, runs: pd.DataFrame) -> tuple[int | None, st
     if set(frame["phase"]) != {"train"}:
         return None, "the run's held-out batch, whose size is not kept"
     a_step = (runs["tokens"] / (runs["last_step"] + 1)).dropna()
-    return (int(a_step.min()), "tokens of a training step") if len(a_step) else (None, "")
+    return (int(float(a_step.min())), "tokens of a training step") if len(a_step) else (None, "")
 
 
 def digest(frame: pd.DataFrame) -> str:

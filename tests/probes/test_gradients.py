@@ -44,6 +44,17 @@ def test_block_and_branch_norms_equal_autograds(model, store_path, read):
             assert stats[site, layer] == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_nan_in_one_gradient_stays_in_its_sites(model, store_path, read):
+    weight = next(model.blocks[1].mlp.parameters())
+    weight.register_hook(lambda grad: grad.index_fill(0, torch.tensor([0]), torch.nan))
+    with watch(model, store=store_path, run="r", every=1):
+        loss_of(model, batches(1)[0]).backward()
+        torch.optim.SGD(model.parameters(), lr=0.1).step()
+    stats = read().layer_stats(runs=["r"], columns=["param_grad_norm"])
+    spoilt = stats[stats.param_grad_norm.isna() & stats.site.isin([*WHOLE, "attn", "mlp"])]
+    assert sorted(zip(spoilt.site, spoilt.layer, strict=True)) == [("block", 2), ("mlp", 2)]
+
+
 @pytest.mark.parametrize("clip", [1e-3, 0.1, 1e6])
 def test_norms_are_those_before_torchs_clipping(store_path, read, clip):
     for run, limit in (("free", None), ("clipped", clip)):

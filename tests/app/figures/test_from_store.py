@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from synthetic import SyntheticRun, make_store
 
 from depthscope.app.figures import FIGURES, TABLES
 from depthscope.app.theme import THEMES
@@ -13,11 +14,19 @@ OF_NO_METRIC = {"loss", "grad_norm", "seed_groups", "sparsity_curve", "sparsity_
 """Figures that do not depend on the metric and the stack."""
 
 
+@pytest.fixture(scope="module")
+def store_of(five, tmp_path_factory):
+    """store_of(figure) -> the store it has something to show of: masks are those of sparse training."""
+    runs = [SyntheticRun(run, "pre", masked=True) for run in RUNS[:2]]
+    masked = make_store(tmp_path_factory.mktemp("masked") / "store", runs, layers=2, steps=12)
+    return lambda name: masked if name == "masks" else five
+
+
 @pytest.mark.parametrize("x", ["step", "tokens", "wall_time"])
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_draws(five, name, x):
+def test_every_figure_draws(store_of, name, x):
     figure = FIGURES[name]
-    record = figure.record(five, View(runs=RUNS, x=x))
+    record = figure.record(store_of(name), View(runs=RUNS, x=x))
     assert not record.empty
     for theme in THEMES.values():
         drawn = figure.draw(record, theme)
@@ -29,19 +38,20 @@ def test_every_figure_draws(five, name, x):
 
 @pytest.mark.parametrize("x", ["step", "tokens", "wall_time"])
 @pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if "zoom" in figure.reads])
-def test_a_stretch_of_a_figure_has_its_values_and_one_more_on_either_side(five, name, x):
-    view = View(runs=RUNS, run="post-0", x=x)
-    every = places(FIGURES[name].record(five, view))
+def test_a_stretch_of_a_figure_has_its_values_and_one_more_on_either_side(store_of, name, x):
+    view, store = View(runs=RUNS, run="post-0", x=x), store_of(name)
+    every = places(FIGURES[name].record(store, view))
     middle = len(every) // 2
     first, last = every[middle] - 1e-6, every[middle + 2] + 1e-6
-    record = FIGURES[name].record(five, replace(view, zoom=(first, last)))
+    record = FIGURES[name].record(store, replace(view, zoom=(first, last)))
     assert places(record) == pytest.approx(every[middle - 1 : middle + 4])
     assert FIGURES[name].draw(record, THEMES["light"]).data
 
 
 def places(record):
     """Where the figure has values, in the units of its axis."""
-    lines = record.runs.lines if hasattr(record, "runs") else getattr(record, "lines", None)
+    chart = record.panels[0] if hasattr(record, "panels") else getattr(record, "runs", record)
+    lines = getattr(chart, "lines", None)
     return [x * record.divisor for x in (record.x if lines is None else lines[1 % len(lines)].x)]
 
 
