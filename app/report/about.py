@@ -65,7 +65,7 @@ def measured_on(frame: pd.DataFrame, runs: pd.DataFrame) -> tuple[int | None, st
     """The fewest tokens that a value rests on, and which they are; None where the store does not tell."""
     tokens = frame["tokens"].dropna() if "tokens" in frame.columns else frame.iloc[:0]
     if len(tokens):
-        return int(tokens.min()), "held-out tokens"
+        return int(tokens.to_numpy().min()), "held-out tokens"
     if "phase" not in frame.columns:
         return None, ""
     if set(frame["phase"]) != {"train"}:
