@@ -130,8 +130,8 @@ def sites(*rows: tuple[str, str]) -> pd.DataFrame:
 
 class TestSections:
     def parts(self, runs, *found):
-        """The sections of runs that were all evaluated, by name."""
-        evaluated = pd.DataFrame([(run, 0, name) for run in runs for name in ("interventions", "sparsity")])
+        """The sections of runs that were all evaluated, and trained sparse, by name."""
+        evaluated = pd.DataFrame([(run, 0, name) for run in runs for name in ("interventions", "sparsity", "masks")])
         evaluated.columns = ["run", "step", "table"]
         return {part.name: part for part in sections(runs, sites(*found), evaluated, runs)}
 
