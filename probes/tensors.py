@@ -22,29 +22,27 @@ def first_stream(value: Any) -> Tensor | None:
 def _first(value: Any, dims: tuple[int, ...]) -> Tensor | None:
     if isinstance(value, Tensor):
         return value if value.is_floating_point() and value.dim() in dims else None
-    if isinstance(value, dict):  # Hugging Face outputs are ordered dicts
-        value = tuple(value.values())
-    elif hasattr(value, "__dataclass_fields__"):
-        value = [getattr(value, name) for name in value.__dataclass_fields__]
-    if isinstance(value, tuple | list):
-        for item in value:
-            found = _first(item, dims)
-            if found is not None:
-                return found
+    for item in _inside(value):
+        found = _first(item, dims)
+        if found is not None:
+            return found
     return None
+
+
+def _inside(value: Any) -> tuple[Any, ...] | list[Any]:
+    """What a container holds; nothing of what is none."""
+    if isinstance(value, dict):  # Hugging Face outputs are ordered dicts
+        return tuple(value.values())
+    if hasattr(value, "__dataclass_fields__"):
+        return [getattr(value, name) for name in value.__dataclass_fields__]
+    return value if isinstance(value, tuple | list) else ()
 
 
 def tensors_in(value: Any) -> list[Tensor]:
     """Every tensor in nested tuples, lists, dicts and dataclasses, in order."""
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, dict):
-        value = tuple(value.values())
-    elif hasattr(value, "__dataclass_fields__"):
-        value = [getattr(value, name) for name in value.__dataclass_fields__]
-    if isinstance(value, tuple | list):
-        return [tensor for item in value for tensor in tensors_in(item)]
-    return []
+    return [tensor for item in _inside(value) for tensor in tensors_in(item)]
 
 
 def with_stream(value: Any, new: Tensor) -> Any:
