@@ -185,6 +185,8 @@ def _literal(value: Any) -> str:
     """A parameter of a query as text."""
     if value is None:
         return "NULL"
-    if isinstance(value, bool | int | float):
+    if isinstance(value, float):
+        return f"CAST({literal(repr(value))} AS DOUBLE)"  # NaN and Inf are no words of SQL
+    if isinstance(value, int):
         return repr(value)
     return literal(str(value))

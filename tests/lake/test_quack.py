@@ -66,6 +66,7 @@ def test_a_server_answers_as_a_store_does(server, tmp_path):
     assert there.steps(["it's <b>"]).loss.tolist() == own.steps(["it's <b>"]).loss.tolist()
     assert there.layer_stats(["it's <b>"], columns=["my metric"])["my metric"].tolist() == [0.0, 1.0, 2.0]
     assert there.sql("SELECT count(*) AS n FROM all_layer_stats WHERE isnan(variance)").n.tolist() == [3]
+    assert there.sql("SELECT isnan(?) AND isinf(?) AS both", [float("nan"), float("-inf")]).both.tolist() == [True]
     told = "SELECT list_sort(tags) AS tags, CAST(config AS VARCHAR) AS config FROM runs WHERE run = $run"
     assert str(there.sql(told, {"run": "it's <b>"}).values) == str(own.sql(told, {"run": "it's <b>"}).values)
     assert run_table(there).run.tolist() == run_table(own).run.tolist()
