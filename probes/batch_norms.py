@@ -117,8 +117,9 @@ def _found(model: nn.Module, sites: Sites) -> Iterator[_Norm]:
 
 def _has(module: nn.Module, names: tuple[str | None, str]) -> bool:
     """One number a channel for each, kept by the module itself."""
-    own = [module._buffers.get(name) for name in names if name is not None]
-    return all(buffer is not None and buffer.dim() == 1 and buffer.is_floating_point() for buffer in own)
+    own = dict(module.named_buffers(recurse=False, remove_duplicate=False))
+    buffers = [own.get(name) for name in names if name is not None]
+    return all(buffer is not None and buffer.dim() == 1 and buffer.is_floating_point() for buffer in buffers)
 
 
 def _prefixes(path: str) -> list[str]:

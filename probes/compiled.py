@@ -6,6 +6,7 @@ dropped when a probe is attached, and the next forward is traced with it.
 """
 
 import sys
+from inspect import getattr_static
 from typing import Any
 
 from torch import nn
@@ -19,6 +20,6 @@ def forget_graphs(model: nn.Module) -> None:
     if dynamo is None:
         return
     for kind in {type(module) for module in model.modules()}:
-        code = getattr(kind.forward, "__code__", None)
+        code = getattr(getattr_static(kind, "forward"), "__code__", None)  # of a scripted part it is a descriptor
         if code is not None:
             dynamo.reset_code(code)

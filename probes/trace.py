@@ -91,8 +91,11 @@ def trace_forward(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, 
 
 def _traced(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
     trace = Trace()
-    handles = [handle for name, module in model.named_modules() for handle in _watch_calls(trace, name, module)]
+    handles: list[Any] = []
     try:
+        for name, module in model.named_modules():
+            if not isinstance(module, torch.jit.ScriptModule):  # takes no hooks; what it computes is seen all the same
+                handles.extend(_watch_calls(trace, name, module))
         with untouched(model), _Recorder(trace), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what this forward warns of, the loop's own will
             model(*args, **kwargs)

@@ -86,6 +86,8 @@ def _check(model: nn.Module, *, evaluated: bool) -> None:
     """Raises DepthscopeError for a model that is watched already, or cannot be."""
     if is_watched(model):
         raise DepthscopeError("expected a model that is not watched, this one is already; close() its probe first")
+    if any(_is_scripted(part) for part in model.modules()):
+        raise DepthscopeError("expected modules that run in Python, got TorchScript; watch the model it was made of")
     if any(nn.parameter.is_lazy(p) for p in model.parameters()):
         raise DepthscopeError("expected parameters that have shapes, got lazy ones; run one forward before watch()")
     if any(isinstance(part, nn.DataParallel) and len(part.device_ids) > 1 for part in model.modules()):
@@ -96,6 +98,11 @@ def _check(model: nn.Module, *, evaluated: bool) -> None:
     if evaluated:
         check_whole(model)
     refuse_stages(model)
+
+
+def _is_scripted(part: nn.Module) -> bool:
+    """Whether it takes no hooks and holds weights; a scripted activation function is none of ours."""
+    return isinstance(part, torch.jit.ScriptModule) and next(part.parameters(), None) is not None
 
 
 def _started(info: RunInfo, model: nn.Module, store: str | Path | None, start_step: int | None, resume: bool) -> Start:

@@ -133,6 +133,29 @@ def test_parameters_without_shapes_are_refused(model, store_path):
         watch(model, store=store_path)
 
 
+class Scripted(nn.Module):
+    """A block whose activation is TorchScript."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.up, self.act, self.down = nn.LayerNorm(32), nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)
+        self.act = torch.jit.script(self.act)
+
+    def forward(self, x_BTD):
+        return x_BTD + self.down(self.act(self.up(self.norm(x_BTD))))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripted_weights_are_refused_and_scripted_functions_are_not(store_path, read):
+    model = nn.Sequential(nn.Embedding(64, 32), nn.Sequential(*(Scripted() for _ in range(3))), nn.Linear(32, 64))
+    with watch(model, store=store_path, run="r", every=1) as probe:
+        train(model, 2, probe)
+    rows = read().layer_stats("r", columns=["variance"])
+    assert rows.groupby("site").variance.count()[["mlp_out", "resid_post"]].tolist() == [2 * 3, 2 * 4]
+    with pytest.raises(DepthscopeError, match="got TorchScript"):
+        watch(nn.Sequential(*(torch.jit.script(nn.Linear(32, 32)) for _ in range(3))), store=store_path)
+
+
 def test_export_is_as_without(model, store_path):
     plain = torch.export.export(small().eval(), (batches(1)[0],))
     with watch(model, store=store_path, every=1) as probe:
