@@ -37,11 +37,13 @@ class Menu:
 
 
 def menu(first: str) -> Menu:
-    """Tell Streamlit the pages, `first` behind the bare address, and find out which one is asked for."""
+    """Tell Streamlit the pages, `first` behind the bare address and its name, and find out which one is asked for."""
     addresses = tuple(_address(page, page.name == first) for page in PAGES)
-    asked = st.navigation(list(addresses), position="hidden")
+    start = next(page for page in PAGES if page.name == first)
+    by_name = st.Page(_nothing(f"{first}_by_name"), title=start.title, icon=start.icon, url_path=first)
+    asked = st.navigation([*addresses, by_name], position="hidden")
     asked.run()
-    page = next(page for page, address in zip(PAGES, addresses, strict=True) if address == asked)
+    page = next((page for page, address in zip(PAGES, addresses, strict=True) if address == asked), start)
     return Menu(page, addresses, st.sidebar.empty())
 
 

@@ -33,12 +33,17 @@ KEYS = (
     ("Tab, Shift Tab", "to the next or previous control"),
     ("Enter, Space", "open a list, follow a link, press a button"),
     ("Arrow keys", "move along a slider or a list"),
+    ("Plus and minus, above a chart", "zoom in and out; a double click shows all again"),
     ("Esc", "close a list or the full-screen view of a chart"),
     ("Data, below a chart", "the numbers as a table, which the keyboard reaches point by point"),
 )
 LINKS = (
     "The address of a page holds the whole view: runs, metric, layers, step, axes. Copy it to show someone else the "
     "same picture; Back returns to the view before."
+)
+ZOOM = (
+    "A line has at most 1,000 points: many steps share one and keep their smallest and largest value. Drag over a "
+    "stretch of the training and every chart over training asks for it again in finer steps; a double click shows all."
 )
 
 
@@ -51,6 +56,7 @@ def help_page(scene: Scene) -> View:
             place.page_link(scene.addresses[name], query_params=to_params(scene.view))
             words.markdown(question)
     st.caption(LINKS)
+    st.caption(ZOOM)
     st.subheader("Layers, steps and batches", anchor=False)
     st.markdown(LAYERS)
     _table(pd.DataFrame({"Site": [markdown(s) for s in SITES], "What it is": list(SITES.values())}))

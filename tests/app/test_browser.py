@@ -34,7 +34,7 @@ def test_axe_finds_no_violation_on_any_page(page, dashboard, scheme):
 
 @pytest.mark.parametrize("name", [page.name for page in PAGES])
 def test_a_page_draws_its_charts(page, dashboard, name, tmp_path):
-    opened(page, f"{dashboard}/{'' if name == 'overview' else name}", CHARTS[name])
+    opened(page, f"{dashboard}/{name}", CHARTS[name])
     traces = page.evaluate(f"{PLOTS}.map(g => [g.data.map(t => t.type), g._fullData.map(t => t.type)])")
     for wanted, got in traces:
         assert wanted == got and set(got) <= {"scatter", "heatmap", "bar"}  # an unknown type silently becomes 'scatter'
