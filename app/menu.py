@@ -40,7 +40,7 @@ def menu(first: str) -> Menu:
     """Tell Streamlit the pages, `first` behind the bare address and its name, and find out which one is asked for."""
     addresses = tuple(_address(page, page.name == first) for page in PAGES)
     start = next(page for page in PAGES if page.name == first)
-    by_name = st.Page(_nothing(f"{first}_by_name"), title=start.title, icon=start.icon, url_path=first)
+    by_name = _address(start, default=False)
     asked = st.navigation([*addresses, by_name], position="hidden")
     asked.run()
     page = next((page for page, address in zip(PAGES, addresses, strict=True) if address == asked), start)
@@ -48,7 +48,9 @@ def menu(first: str) -> Menu:
 
 
 def _address(page: Page, default: bool) -> Address:
-    return st.Page(_nothing(page.name), title=page.title, icon=page.icon, url_path=page.name, default=default)
+    """The default page is served at the root alone, and would keep its own name from being an address."""
+    name = "start" if default else page.name
+    return st.Page(_nothing(name), title=page.title, icon=page.icon, url_path=name, default=default)
 
 
 def _nothing(name: str) -> Callable[[], None]:
