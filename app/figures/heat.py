@@ -74,9 +74,10 @@ def heat_figure(info: Heat, theme: Theme) -> go.Figure:
 
 
 def _edges(x: tuple[float, ...]) -> list[float]:
-    """The outer edges of the cells: Plotly would leave room for the markers that lie on them."""
+    """The outer edges of the cells, not before step 0: Plotly would leave room for the markers on them."""
     first, last = (x[1] - x[0], x[-1] - x[-2]) if len(x) > 1 else (1.0, 1.0)
-    return [x[0] - first / 2, x[-1] + last / 2]
+    left = x[0] - first / 2
+    return [max(left, 0.0) if len(x) > 1 and x[0] >= 0 else left, x[-1] + last / 2]
 
 
 def _heatmap(info: Heat, cells: np.ndarray) -> go.Heatmap:

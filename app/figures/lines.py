@@ -4,6 +4,7 @@ SVG only: WebGL contexts are few per page, and slower below 50 traces. Arrays tr
 positions (tokens pass 2^24). NaN and Inf are drawn as triangles along the top edge instead of silently left out.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -109,9 +110,14 @@ def lines_info(
 
 def _beyond(x_title: str, first: float | None, grey: bool) -> str:
     """What lies outside an axis that was cut."""
-    early = [] if first is None else [f"values before {x_title.lower()} {first:g}"]
+    early = [] if first is None else [f"values before {x_title.lower()} {_whole(first)}"]
     what = " and ".join([*early, *(["some in grey"] if grey else [])])
     return f"{what[:1].upper()}{what[1:]} lie outside the axis."
+
+
+def _whole(x: float) -> str:
+    """A position without a fraction that no step has."""
+    return f"{math.ceil(x):,}" if x >= 10 else f"{x:g}"
 
 
 def lines_figure(info: Lines, styles: Mapping[str, Style], theme: Theme, *, markers: bool, nothing: str) -> go.Figure:

@@ -77,7 +77,7 @@ def panels_figure(info: Panels, theme: Theme, nothing: str, across: Across = ove
         add_nonfinite(figure, panel.lines, legend=not marked, axis=number)
         marked = marked or any(line.nonfinite for line in panel.lines)
         figure.update_yaxes(
-            title_text=safe(panel.y_title, 80),
+            title_text=_upright(safe(panel.y_title, 80)),
             **lines_axis(panel),
             col=number,
         )
@@ -89,6 +89,11 @@ def panels_figure(info: Panels, theme: Theme, nothing: str, across: Across = ove
     pointed = "closest" if any(panel.back for panel in info.panels) else "x unified"
     figure.update_layout(template=theme.template, height=380, hovermode=pointed)
     return figure
+
+
+def _upright(title: str) -> str:
+    """The unit on a line of its own where the title is longer than a panel is high."""
+    return title.replace(" (", "<br>(", 1) if len(title) > 44 else title
 
 
 def _entries(panel: Lines, named: Collection[str]) -> tuple[list[Line], list[Line]]:
