@@ -64,7 +64,7 @@ def panels_figure(info: Panels, theme: Theme, nothing: str, across: Across = ove
     """A row of panels; a run has one legend entry that switches it everywhere."""
     if info.empty:
         return blank_figure(nothing, theme)
-    figure = make_subplots(rows=1, cols=len(info.panels), horizontal_spacing=0.1)
+    figure = make_subplots(rows=1, cols=len(info.panels), horizontal_spacing=0.13)
     styles = run_styles(_runs(info))
     named: set[str] = set()
     marked = False
