@@ -4,23 +4,25 @@
 
 Made-up runs (sampled every 10 steps, three sites) in a store of their own. Printed for each page: from the click on its
 link in the menu until its first chart, and until all of them, are painted, on a server that has drawn the page before;
-then from the choice of another metric until that chart is painted; then the same for the table of a store of many runs.
-Medians of --repeat. --stores keeps the stores in a folder and takes them from there the next time. Needs Debian's
-chromium (or DEPTHSCOPE_CHROMIUM), playwright, and a machine that does nothing else.
+then from the choice of another metric, and from a drag over a stretch of it, until that chart is painted; then the same
+for the table of a store of many runs; then the same runs in TensorBoard. Medians of --repeat. --stores keeps the stores
+in a folder and takes them from there the next time. Needs Debian's chromium (or DEPTHSCOPE_CHROMIUM), playwright, and a
+machine that does nothing else.
 """
 
 import argparse
 import math
 import os
 import shutil
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from playwright.sync_api import Page, sync_playwright
+from dashboard_tensorboard import beside
+from dashboard_waits import listed, one_chart, visit_pages, wait, zoomed
+from playwright.sync_api import sync_playwright
 
 from depthscope.app.dashboard import address, free_port, is_up, server_process
 from depthscope.store import Layer, LayerStats, Metric, Record, RunInfo, Step, compact, ingest, open_run
@@ -32,17 +34,7 @@ METRICS = {
     "attn_out": ("variance", "branch_ratio"),
 }
 EVERY = 10
-PAGES = {
-    "Overview": "overview",
-    "Depth profile": "depth",
-    "Layer × step": "heatmap",
-    "Compare": "compare",
-    "Live": "live",
-}
-PLOTS = "[...document.querySelectorAll('.js-plotly-plot')].filter(g => g._fullData && g.querySelector('.main-svg'))"
-IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-PATIENCE = 300.0  # seconds until a wait is given up
 
 
 def main() -> None:
@@ -60,9 +52,12 @@ def main() -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=FLAGS)
             with served(large) as url:
-                visit_pages(browser.new_page(viewport={"width": 1440, "height": 900}), url, options.repeat)
+                page = browser.new_page(viewport={"width": 1440, "height": 900})
+                for wait_for in (visit_pages, one_chart, zoomed):
+                    wait_for(page, url, options.repeat)
             with served(many) as url:
                 listed(browser.new_page(viewport={"width": 1440, "height": 900}), url, options.listed, options.repeat)
+            beside(browser, large, place / "events")
             browser.close()
 
 
@@ -120,77 +115,6 @@ class served:
 
     def __exit__(self, *error: object) -> None:
         self._process.__exit__(*error)  # type: ignore[arg-type]
-
-
-def visit_pages(page: Page, url: str, repeat: int) -> None:
-    """From a click in the menu to the first chart, and to the last."""
-    for title, name in PAGES.items():
-        page.goto(f"{url}/help")
-        idle(page)
-        firsts, alls = [], []
-        for turn in range(repeat + 1):
-            page.get_by_role("link", name="Help", exact=True).first.click()
-            wait(lambda: page.evaluate(f"{PLOTS}.length") == 0)
-            idle(page)
-            started = time.monotonic()
-            page.get_by_role("link", name=title, exact=True).first.click()
-            wait(lambda: page.evaluate(f"{PLOTS}.length") > 0)
-            first = time.monotonic() - started
-            idle(page)
-            if turn:  # the first visit warms the caches
-                firsts.append(first)
-                alls.append(time.monotonic() - started)
-        print(f"{name:10} first chart {statistics.median(firsts):6.2f}   all {statistics.median(alls):6.2f}")
-    one_chart(page, url, repeat)
-
-
-def one_chart(page: Page, url: str, repeat: int) -> None:
-    """From the choice of a metric to its picture."""
-    page.goto(f"{url}/depth")
-    wait(lambda: page.evaluate(f"{PLOTS}.length") > 0)
-    idle(page)
-    taken = []
-    for name in ["kurtosis", "abs_max", "block_influence", "update_ratio", "angular_distance"][: max(1, repeat)]:
-        page.get_by_role("combobox", name="Metric").click()
-        option = page.get_by_role("option", name=name, exact=True)
-        option.wait_for()
-        started = time.monotonic()
-        option.click()
-        wait(lambda: page.evaluate(f"{PLOTS}[0]?.layout.yaxis.title.text.startsWith('{name}')"))  # noqa: B023
-        taken.append(time.monotonic() - started)
-        idle(page)
-    print(f"one changed chart      {statistics.median(taken):6.2f}")
-
-
-def listed(page: Page, url: str, count: int, repeat: int) -> None:
-    """From a click in the menu to the table of all runs."""
-    page.goto(f"{url}/help")
-    idle(page)
-    taken = []
-    for turn in range(repeat + 1):
-        page.get_by_role("link", name="Help", exact=True).first.click()
-        wait(lambda: page.locator('[data-testid="stDataFrame"] canvas').count() == 0)
-        idle(page)
-        started = time.monotonic()
-        page.get_by_role("link", name="Runs", exact=True).first.click()
-        wait(lambda: page.locator('[data-testid="stDataFrame"] canvas').count() > 0)
-        if turn:
-            taken.append(time.monotonic() - started)
-        idle(page)
-    print(f"table of {count:,} runs   {statistics.median(taken):6.2f}")
-
-
-def idle(page: Page) -> None:
-    page.wait_for_selector(IDLE, timeout=PATIENCE * 1000)
-
-
-def wait(done: Callable[[], object]) -> None:
-    """Ask again until it is so; the pages' content security policy forbids playwright's own way."""
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the dashboard did not answer")
-        time.sleep(0.01)
 
 
 def chromium() -> str:
