@@ -88,6 +88,7 @@ def stack_frames(tables: Tables, run: str, stack: str) -> RunFrames:
         massive=rows(tables.massive, run, stack=stack, phase=phase),
         peaks=rows(tables.peaks, run, stack=stack),
         nonfinite=with_clean_steps(rows(tables.broken, run, stack=stack), steps),
+        counted=bool(stats["nonfinite"].notna().any()),
         losses=losses_of(rows(tables.losses, run)),
         rates=rates_of(rates),
         spikes=rows(tables.spikes, run),

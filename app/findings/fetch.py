@@ -23,6 +23,7 @@ STATS = (
     "param_grad_norm",
     "param_norm",
     "update_ratio",
+    "nonfinite",
 )
 
 # How many of the largest spikes of a run are looked at, and how many sampled steps before the worst of them.

@@ -113,6 +113,8 @@ class RunFrames:
     )
     """One row a quantity ('activation' or 'gradient'), site, layer and phase that ever was NaN or Inf; `last_clean` is
     the newest sampled step of that phase before the first bad one, NaN when there is none."""
+    counted: bool = True
+    """Whether non-finite activations were counted at all."""
     losses: Losses = Losses()
     rates: Rates = Rates()
     spikes: pd.DataFrame = field(default_factory=lambda: _empty("step", "loss", "median", "mad"))

@@ -2,6 +2,8 @@
 
 import math
 
+import pandas as pd
+
 from .finding import NOTHING, Check, Evidence, Verdict
 from .frames import RunFrames
 from .thresholds import Thresholds
@@ -26,14 +28,20 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
 def coverage(frames: RunFrames) -> tuple[list[str], list[str]]:
     """Names of what was measured and of what was not."""
     measured = {
-        "stream variance": "variance" in frames.stream and frames.stream["variance"].notna().any(),
-        "gradient norms": frames.gradients["param_grad_norm"].notna().any(),
-        "largest activations": not frames.massive.empty,
-        "angles of blocks": not frames.blocks.empty,
-        "size of branches": not frames.branches.empty,
+        "stream variance": has(frames.stream, "variance"),
+        "gradient norms": has(frames.gradients, "param_grad_norm"),
+        "weight updates": has(frames.gradients, "update_ratio"),
+        "largest activations": has(frames.massive, "value"),
+        "angles of blocks": has(frames.blocks, "angular_distance"),
+        "size of branches": has(frames.branches, "branch_ratio"),
         "loss": frames.losses.count > 0,
     }
     return [name for name, there in measured.items() if there], [name for name, there in measured.items() if not there]
+
+
+def has(frame: pd.DataFrame, column: str) -> bool:
+    """Whether a frame has a value there: a row of a site says only that something was measured at it."""
+    return column in frame and bool(frame[column].notna().any())
 
 
 def falling(frames: RunFrames) -> str:
@@ -49,8 +57,8 @@ def rule(limits: Thresholds) -> str:
 
 
 MORE = (
-    "Log the loss with probe.log(loss=loss); what else is missing the probe could not find in this model "
-    "(see its events)."
+    "Log the loss with probe.log(loss=loss); what else is missing was not chosen (metrics= of watch), or the probe could "
+    "not find it in this model (see its events)."
 )
 
 CHECK = Check(

@@ -88,6 +88,10 @@ def broken_loss(frames: RunFrames, first: int) -> Verdict:
 def all_finite(frames: RunFrames) -> Verdict:
     evidence = Evidence(frames.run, "nonfinite", "resid_post", frames.phase, frames.stack)
     sentence = f"No NaN or Inf in {frames.sampled:,} sampled steps and {frames.losses.count:,} losses."
+    looked = {"activations": frames.counted, "gradients": frames.gradients["param_grad_norm"].notna().any()}
+    unseen = [name for name, seen in looked.items() if not seen]
+    if unseen and frames.sampled:
+        sentence += f" Not looked at: {', '.join(unseen)}."
     return Verdict("ok", sentence, evidence, "high", NOTHING)
 
 

@@ -25,6 +25,7 @@ def fit(
     steps: int = 30,
     every: int | Callable[[int], bool] = 5,
     lr: float = 1e-3,
+    metrics: str | tuple[str, ...] = "standard",
     fresh: bool = True,
     prepare: Prepare = lambda model: None,
     before: Callable[[torch.nn.Module, int], None] = lambda model, step: None,
@@ -35,7 +36,7 @@ def fit(
     model = build_model(strategy, layers=6, width=32, heads=2, vocab=VOCAB)
     prepare(model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
-    with watch(model, store=store, run=run, strategy=strategy, every=every) as probe:
+    with watch(model, store=store, run=run, strategy=strategy, every=every, metrics=metrics) as probe:
         for step, ids_BT in enumerate(batches(steps, vocab=VOCAB) if fresh else batches(1, vocab=VOCAB) * steps):
             before(model, step)
             loss = loss_of(model, ids_BT)
@@ -95,6 +96,7 @@ def failing(tmp_path_factory) -> dict[str, dict[str, Finding]]:
     torch.set_num_threads(1)
     try:
         fit(store, "sound")
+        fit(store, "gradients only", metrics=("param_grad_norm",))
         fit(store, "nan", before=nan_at(3, 20))
         fit(store, "nan-between", before=nan_at(3, 18))
         fit(store, "spike", before=spike_at(4, 50), every=lambda step: step >= 38, steps=53, lr=1e-2, fresh=False)

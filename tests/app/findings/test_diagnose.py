@@ -38,7 +38,7 @@ class TestDiagnose:
         found = diagnose(stream(lambda layer: 1.0, losses=Losses(2, 5.5, 2.1)))
         healthy = next(finding for finding in found if finding.name == "healthy")
         assert "stream variance, loss" in healthy.sentence and "5.500 → 2.100" in healthy.sentence
-        assert "Not measured: gradient norms, largest activations, angles of blocks" in healthy.sentence
+        assert "Not measured: gradient norms, weight updates, largest activations, angles of bl" in healthy.sentence
         assert {finding.severity for finding in found} == {"ok"}
 
     def test_the_worst_comes_first_and_healthy_is_left_out(self):

@@ -93,7 +93,13 @@ class TestNonfinite:
 
     def test_finite_runs_are_fine(self):
         finding = find("nonfinite", frames(losses=Losses(2, 2.0, 1.9)))
-        assert finding.severity == "ok" and finding.sentence == "No NaN or Inf in 5 sampled steps and 2 losses."
+        said = "No NaN or Inf in 5 sampled steps and 2 losses."
+        assert finding.severity == "ok" and finding.sentence.startswith(said)
+
+    def test_what_was_not_looked_at_is_said(self):
+        both = find("nonfinite", frames(losses=Losses(2, 2.0, 1.9), counted=False)).sentence
+        assert both.endswith("Not looked at: activations, gradients.")
+        assert find("nonfinite", frames(losses=Losses(2, 2.0, 1.9))).sentence.endswith("Not looked at: gradients.")
 
 
 def spiking(*rows: tuple[int, float, float, float], around: pd.DataFrame | None = None) -> RunFrames:

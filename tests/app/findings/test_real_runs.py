@@ -11,6 +11,14 @@ def test_a_sound_run_is_not_complained_of(failing):
     assert failing["sound"]["undertrained"].severity == "info"
 
 
+def test_a_run_that_measured_gradients_alone_claims_no_more(failing):
+    found = failing["gradients only"]
+    checked, missing = found["healthy"].sentence.split(" Not measured: ")
+    assert "6 blocks: gradient norms, loss. Loss" in checked
+    assert missing == "stream variance, weight updates, largest activations, angles of blocks, size of branches."
+    assert found["nonfinite"].sentence.endswith("Not looked at: activations.")
+
+
 def test_an_injected_nan_is_found_at_its_layer_and_step(failing):
     finding = failing["nan"]["nonfinite"]
     assert finding.severity == "critical" and finding.evidence.steps[0] == 20
