@@ -57,8 +57,8 @@ def rule(limits: Thresholds) -> str:
 
 
 MORE = (
-    "Log the loss with probe.log(loss=loss); what else is missing was not chosen (metrics= of watch), or the probe could "
-    "not find it in this model (see its events)."
+    "Log the loss with probe.log(loss=loss); what else is missing was not chosen (metrics= of watch), or the probe "
+    "could not find it in this model (see its events)."
 )
 
 CHECK = Check(

@@ -44,8 +44,8 @@ def rule(limits: Thresholds) -> str:
 
 
 ADVICE = (
-    "Leave scaled initialization out: in the paper's Table 4 the two together are worse than LayerNorm Scaling alone "
-    "(perplexity 25.80 against 25.76 at 130M, 20.79 against 20.35 at 250M)."
+    "Leave scaled initialization out: in Table 4 of The Curse of Depth (arXiv 2502.05795) the two together are worse "
+    "than LayerNorm Scaling alone (perplexity 25.80 against 25.76 at 130M, 20.79 against 20.35 at 250M)."
 )
 
 CHECK = Check(

@@ -9,6 +9,16 @@ from .thresholds import OWN, Thresholds
 __all__ = ["CHECK", "known_placement", "placement_of"]
 
 PLACEMENTS = ("pre", "post", "peri", "output", "mix", "lns", "deepnorm", "none")
+# Where each is described; 'none' is described nowhere.
+DESCRIBED = {
+    "pre": "Xiong et al., arXiv 2002.04745",
+    "post": "Xiong et al., arXiv 2002.04745",
+    "peri": "Peri-LN, arXiv 2502.02732",
+    "output": "OLMo 2, arXiv 2501.00656",
+    "mix": "Mix-LN, arXiv 2412.13795",
+    "lns": "The Curse of Depth, arXiv 2502.05795",
+    "deepnorm": "DeepNet, arXiv 2203.00555",
+}
 # Other names of the same placement. Whatever is not known is no label to check.
 OTHER_NAMES = {"sandwich": "peri", "layernormscaling": "lns", "deep": "deepnorm", "olmo2": "output", "mixed": "mix"}
 
@@ -46,7 +56,7 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
     if label == found:
         return Verdict("ok", f"The model's norms are placed as its label says: {found}.", evidence, "high")
     sentence = f"The run is labelled {label}, but the norms of its blocks are placed as in {found}."
-    return Verdict("warning", sentence, evidence, "high", ADVICE)
+    return Verdict("warning", sentence, evidence, "high", advice(label, found))
 
 
 def rule(limits: Thresholds) -> str:
@@ -57,7 +67,13 @@ def rule(limits: Thresholds) -> str:
     )
 
 
-ADVICE = "Check which model was built; leave strategy= out and the run is labelled with what is found."
+def advice(label: str, found: str) -> str:
+    papers = "; ".join(dict.fromkeys(DESCRIBED[name] for name in (label, found) if name in DESCRIBED))
+    return (
+        f"Check which model was built (placements are described in {papers}); leave strategy= out and the run is "
+        "labelled with what is found."
+    )
+
 
 CHECK = Check(
     "strategy_mismatch",

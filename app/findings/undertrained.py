@@ -29,7 +29,7 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
         "with more training, so it is noted and not warned of."
     )
     evidence = Evidence(frames.run, "tokens", "", "train", frames.stack, (), (0, frames.last_step))
-    return Verdict("info", sentence, evidence, "high", "Train for longer before you draw conclusions about depth.")
+    return Verdict("info", sentence, evidence, "high", ADVICE)
 
 
 def rule(limits: Thresholds) -> str:
@@ -38,6 +38,12 @@ def rule(limits: Thresholds) -> str:
         "per parameter"
     )
 
+
+ADVICE = (
+    "Train for longer before you draw conclusions about depth or sparsity: about 20 tokens a parameter are "
+    "compute-optimal (Chinchilla, arXiv 2203.15556), and how many weights can go changes during pre-training "
+    "(Essential Sparsity, arXiv 2306.03805)."
+)
 
 CHECK = Check(
     "undertrained",

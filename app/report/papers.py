@@ -21,6 +21,11 @@ class Paper:
 
 # By arXiv number. A paper that is not here is cited by its number alone.
 KNOWN = {
+    "1903.06733": Paper(
+        "lu2019dying",
+        ("Lu Lu", "Yeonjong Shin", "Yanhui Su", "George Em Karniadakis"),
+        "Dying ReLU and Initialization: Theory and Numerical Examples",
+    ),
     "1910.07467": Paper("zhang2019root", ("Biao Zhang", "Rico Sennrich"), "Root Mean Square Layer Normalization"),
     "2002.04745": Paper(
         "xiong2020layer",
@@ -30,10 +35,28 @@ KNOWN = {
         ),
         "On Layer Normalization in the Transformer Architecture",
     ),
+    "2003.04887": Paper(
+        "bachlechner2020rezero",
+        (
+            *("Thomas Bachlechner", "Bodhisattwa Prasad Majumder", "Huanru Henry Mao", "Garrison W. Cottrell"),
+            "Julian McAuley",
+        ),
+        "ReZero is All You Need: Fast Convergence at Large Depth",
+    ),
     "2003.07845": Paper(
         "shen2020powernorm",
         ("Sheng Shen", "Zhewei Yao", "Amir Gholami", "Michael W. Mahoney", "Kurt Keutzer"),
         "PowerNorm: Rethinking Batch Normalization in Transformers",
+    ),
+    "2010.06192": Paper(
+        "zamirai2020bfloat16",
+        ("Pedram Zamirai", "Jian Zhang", "Christopher R. Aberger", "Christopher De Sa"),
+        "Revisiting BFloat16 Training",
+    ),
+    "2203.00555": Paper(
+        "wang2022deepnet",
+        ("Hongyu Wang", "Shuming Ma", "Li Dong", "Shaohan Huang", "Dongdong Zhang", "Furu Wei"),
+        "DeepNet: Scaling Transformers to 1,000 Layers",
     ),
     "2203.15556": Paper(
         "hoffmann2022training", ("Jordan Hoffmann", "others"), "Training Compute-Optimal Large Language Models"
@@ -76,6 +99,7 @@ KNOWN = {
         ("Pengxiang Li", "Lu Yin", "Shiwei Liu"),
         "Mix-LN: Unleashing the Power of Deeper Layers by Combining Pre-LN and Post-LN",
     ),
+    "2501.00656": Paper("olmo2024furious", ("Team OLMo", "others"), "2 OLMo 2 Furious"),
     "2502.02732": Paper(
         "kim2025periln",
         (
