@@ -64,9 +64,9 @@ def rule(limits: Thresholds) -> str:
 
 
 ADVICE = (
-    "Keep the residual stream in float32 and only the matrix products in bfloat16. Where it has to be bfloat16, add with "
-    "stochastic rounding or Kahan summation: Revisiting BFloat16 Training (arXiv 2010.06192) shows it for weights, whose "
-    "small updates are rounded away likewise."
+    "Keep the residual stream in float32 and only the matrix products in bfloat16. Where it has to be bfloat16, add "
+    "with stochastic rounding or Kahan summation: Revisiting BFloat16 Training (arXiv 2010.06192) does for weights, "
+    "whose small updates are rounded away likewise."
 )
 
 CHECK = Check(

@@ -73,8 +73,8 @@ def rule(limits: Thresholds) -> str:
 
 
 DEAD = (
-    "See whether the block is still connected: a detached input, an output that nothing reads, a norm weight or gate at "
-    "0 (ReZero starts with one on purpose, and its branches have no gradient until it opens: arXiv 2003.04887), or "
+    "See whether the block is still connected: a detached input, an output that nothing reads, a norm weight or gate "
+    "at 0 (ReZero starts with one on purpose, and its branches have no gradient until it opens: arXiv 2003.04887), or "
     "units that give 0 for every input (Dying ReLU, arXiv 1903.06733)."
 )
 FROZEN = "Nothing to do if you froze them; comparisons across depth leave them out of account."

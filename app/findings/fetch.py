@@ -74,11 +74,14 @@ RATES = """
         arg_max(step, CASE WHEN lr IS NOT NULL THEN row(lr, -step) END) AS peak_step
     FROM steps AS s WHERE s.run IN (SELECT unnest($runs)) GROUP BY s.run
 """
-# The median and its absolute deviation look back only, so that a spike does not hide itself.
+# The median and its absolute deviation look back only, so that a spike does not hide itself. The furthest are those far
+# above in both measures a rule may take: in deviations, and as a share of the median.
 SPIKE = f"""
     SELECT run, step, loss, median, mad FROM (
         SELECT *,
-            row_number() OVER (PARTITION BY run ORDER BY (loss - median) / greatest(mad, 1e-9) DESC, step) AS place
+            row_number() OVER (
+                PARTITION BY run ORDER BY (loss - median) ** 2 / greatest(mad * abs(median), 1e-9) DESC, step
+            ) AS place
         FROM (
             SELECT run, step, loss, median(loss) OVER before AS median, mad(loss) OVER before AS mad,
                 count(*) OVER before AS seen

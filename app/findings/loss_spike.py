@@ -69,9 +69,10 @@ def check(frames: RunFrames, limits: Thresholds) -> Verdict | None:
 
 def spikes(rows: pd.DataFrame, limits: Thresholds) -> pd.DataFrame:
     """The rows that are spikes, with their `rise` above the median."""
-    rise = rows["loss"] - rows["median"]
-    high = (rise > limits.spike_mads * rows["mad"]) & (rise > limits.spike_rise * rows["median"].abs())
-    return rows.assign(rise=rise)[high]
+    rise, usual = rows["loss"] - rows["median"], rows["median"].abs()
+    high = (rise > limits.spike_mads * rows["mad"]) & (rise > limits.spike_rise * usual)
+    far = (rise > limits.spike_far_mads * rows["mad"]) & (rise > limits.spike_far_rise * usual)
+    return rows.assign(rise=rise)[high | far]
 
 
 def earliest(around: pd.DataFrame, step: int, limits: Thresholds) -> Deviation | None:
@@ -137,11 +138,10 @@ def from_step(first: Deviation | None, step: int) -> int:
 
 def rule(limits: Thresholds) -> str:
     return (
-        f"a loss more than {limits.spike_mads:g} median absolute deviations and {limits.spike_rise:.0%} above "
-        "the median "
-        "of up to 25 losses before it; a layer deviates when the logarithm of its variance or gradient norm is "
-        "more than "
-        f"{limits.deviation:g} median absolute deviations from that of its earlier samples, and the value "
+        f"a loss more than {limits.spike_mads:g} median absolute deviations and {limits.spike_rise:.0%} above the "
+        f"median of up to 25 losses before it, or {limits.spike_far_mads:g} of them and {limits.spike_far_rise:.0%}; a "
+        f"layer deviates when the logarithm of its variance or gradient norm is more than {limits.deviation:g} median "
+        "absolute deviations from that of its earlier samples, and the value "
         f"{limits.deviation_fold:g} times larger or smaller"
     )
 

@@ -106,6 +106,10 @@ class Thresholds:
     """Loss above its median of the last 25 steps, in median absolute deviations. Own choice."""
     spike_rise: float = 0.1
     """The same, as a share of that median. Own choice."""
+    spike_far_mads: float = 5.0
+    """Enough for a loss that is far above its median: losses of small batches scatter widely. Own choice."""
+    spike_far_rise: float = 0.5
+    """Far, as a share of that median; single batches of sound runs reach 0.37 here. Own choice."""
     deviation: float = 8.0
     """A layer deviates when the logarithm of a statistic is this many median absolute deviations off. Own choice."""
     deviation_fold: float = 2.0

@@ -134,6 +134,13 @@ class TestLossSpike:
     def test_noise_and_small_steps_are_no_spikes(self, row):
         assert find("loss_spike", spiking(row)).severity == "ok"
 
+    @pytest.mark.parametrize(("loss", "severity"), [(5.9, "warning"), (4.2, "ok")])
+    def test_where_losses_scatter_only_a_far_one_is_a_spike(self, loss, severity):
+        assert find("loss_spike", spiking((54, loss, 3.1, 0.36))).severity == severity
+
+    def test_far_above_but_within_the_scatter_is_none(self):
+        assert find("loss_spike", spiking((54, 5.9, 3.1, 0.6))).severity == "ok"
+
     def test_the_largest_of_several_is_told(self):
         finding = find("loss_spike", spiking((40, 4.0, 2.0, 0.05), (93, 7.5, 2.0, 0.05)))
         assert "step 93" in finding.sentence and "about 2 spikes" in finding.sentence
