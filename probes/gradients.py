@@ -21,7 +21,7 @@ from .weight_sample import each_stands_for, sampled
 
 __all__ = ["ParameterReader"]
 
-_GRAD, _WEIGHT, _UPDATE, _SAMPLE, _HAS_GRAD = range(5)
+_GRAD, _WEIGHT, _UPDATE, _SAMPLE, _ASKING = range(5)
 _BRANCHES = ("attn", "mlp")
 
 
@@ -87,7 +87,9 @@ class ParameterReader:
         self._read.update(mine)
         with_grad = [i for i in mine if self._parameters[i].grad is not None]
         self._fill(_GRAD, with_grad, [gradient_of(self._parameters[i]) for i in with_grad])
-        self._norms[_HAS_GRAD].update(dict.fromkeys(with_grad, self._one))
+        # What asks for a gradient and gets none has one of 0: detached by mistake is not frozen on purpose.
+        asking = [i for i in mine if self._parameters[i].requires_grad]
+        self._norms[_ASKING].update(dict.fromkeys([*with_grad, *asking], self._one))
         for clip in clips:
             self._undo(clip, [i for i in with_grad if id(self._parameters[i]) in clip.parameters])
         if self._weighs:
@@ -112,7 +114,7 @@ class ParameterReader:
         return sums_5G.index_add_(1, self._site_M, squares_5P[:, self._parameter_M]).flatten()
 
     def read(self, flat: Sequence[float]) -> Iterator[tuple[Key, dict[str, float]]]:
-        """Values by site from what `take` gave, on the host; a site without gradients has no gradient norm."""
+        """Values by site from what `take` gave, on the host; a frozen site has no gradient norm."""
         group = ParameterGroup(*torch.tensor(flat, dtype=torch.float64).view(5, -1))
         values: dict[Key, dict[str, float]] = {key: {} for key in self._groups}
         for metric in self._metrics:

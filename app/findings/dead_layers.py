@@ -67,8 +67,8 @@ def told(dead: tuple[int, ...], frozen: tuple[int, ...], idle: tuple[int, ...]) 
 def rule(limits: Thresholds) -> str:
     return (
         f"dead (a warning): a gradient norm of 0 or below {limits.dead_share:g} of both neighbours', at every recent "
-        "sampled step, while others have one; frozen (noted): parameters without any gradient, or with a gradient and "
-        "without an update"
+        "sampled step, while others have one; frozen (noted): parameters that ask for no gradient or that no optimizer "
+        "has, or with a gradient and without an update"
     )
 
 

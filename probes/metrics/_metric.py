@@ -163,7 +163,9 @@ class ParameterGroup:
     weight_square: Tensor
     sampled_update_square: Tensor
     sampled_weight_square: Tensor
-    with_gradient: Tensor  # how many of the parameters had one: a frozen site has no gradient norm, not a zero one
+    asking: Tensor
+    """How many of the parameters ask for a gradient and are an optimizer's: a frozen site has no gradient norm, one that
+    is cut off has one of 0."""
 
 
 @dataclass(frozen=True)

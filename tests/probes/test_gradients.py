@@ -124,6 +124,14 @@ def test_frozen_layers_have_a_norm_but_no_gradient(model, store_path, read):
     assert stats.param_norm.notna().all()
 
 
+def test_layers_cut_off_from_the_loss_have_a_gradient_of_zero(model, store_path, read):
+    for branch in (model.blocks[0].attn.out, model.blocks[0].mlp.down):
+        branch.register_forward_hook(lambda module, inputs, output: output.detach())
+    one_step(model, store_path, batches(1)[0])
+    stats = read().layer_stats(runs=["r"], site="block").set_index("layer")
+    assert stats.param_grad_norm[1] == 0 and (stats.param_grad_norm[[2, 3]] > 0).all()
+
+
 def test_branches_whose_output_matrices_are_zero_leave_the_stream_alone(model, store_path, read):
     with torch.no_grad():
         model.blocks[1].attn.out.weight.zero_()

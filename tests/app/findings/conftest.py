@@ -63,6 +63,12 @@ def freeze(model: torch.nn.Module) -> None:
     model.get_submodule("blocks.1").requires_grad_(False)
 
 
+def detach(model: torch.nn.Module) -> None:
+    """Both branches of layer 4 still write, but no gradient comes back through them."""
+    for branch in ("attn.out", "mlp.down"):
+        model.get_submodule(f"blocks.3.{branch}").register_forward_hook(lambda module, inputs, output: output.detach())
+
+
 def nan_at(layer: int, at: int) -> Callable[[torch.nn.Module, int], None]:
     def before(model: torch.nn.Module, step: int) -> None:
         if step == at:
@@ -102,6 +108,7 @@ def failing(tmp_path_factory) -> dict[str, dict[str, Finding]]:
         fit(store, "spike", before=spike_at(4, 50), every=lambda step: step >= 38, steps=53, lr=1e-2, fresh=False)
         fit(store, "overflow", prepare=scale(4, 1e7), steps=8)
         fit(store, "frozen", prepare=freeze, steps=8)
+        fit(store, "detached", prepare=detach, steps=8)
         fit(store, "hot-post", "post", lr=1.0, steps=40)
     finally:
         torch.set_num_threads(threads)

@@ -51,6 +51,13 @@ def test_a_frozen_layer_is_informational(failing):
     assert worst(failing["frozen"]) == set()
 
 
+def test_a_layer_that_was_cut_off_is_not_taken_for_a_frozen_one(failing):
+    finding = failing["detached"]["dead_layers"]
+    assert finding.severity == "warning" and finding.evidence.layers == (4,)
+    assert finding.sentence == "Layer 4 gets no gradient while others do."
+    assert worst(failing["detached"]) == {"dead_layers"}
+
+
 def test_post_norm_at_too_high_a_rate_without_warm_up(failing):
     found = failing["hot-post"]
     assert found["warmup"].severity == "warning" and "100% of its peak" in found["warmup"].sentence
