@@ -62,7 +62,7 @@ class Row:
 ROWS = (
     Row("nonfinite", "nonfinite", "warns", warns, word(r"start in the \w+ of layer (\d+)")),
     Row("loss_spike", "loss_spike", "warns", warns, word(r"usual range is layer (\d+)"), to_step),
-    Row("variance_explosion", "variance_explosion", "warns", warns, word(r"block (\d+) makes|in layer (\d+), is")),
+    Row("variance_explosion", "variance_explosion", "warns", warns, word(r"block (\d+) makes|starts in layer (\d+)")),
     Row("gradient_flow", "gradient_flow", "warns", warns, word(r"starts at block (\d+)")),
     Row("dead", "dead_layers", "warns: dead", warns),
     Row("frozen", "dead_layers", "notes: frozen", lambda finding: finding.severity == "info"),

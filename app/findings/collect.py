@@ -87,6 +87,7 @@ def stack_frames(tables: Tables, run: str, stack: str) -> RunFrames:
         gradients=Seen(stats, "train").at("block", "param_grad_norm", "param_norm", "update_ratio"),
         massive=rows(tables.massive, run, stack=stack, phase=phase),
         peaks=rows(tables.peaks, run, stack=stack),
+        histories=rows(tables.histories, run, stack=stack),
         nonfinite=with_clean_steps(rows(tables.broken, run, stack=stack), steps),
         counted=bool(stats["nonfinite"].notna().any()),
         losses=losses_of(rows(tables.losses, run)),

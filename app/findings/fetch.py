@@ -8,6 +8,7 @@ import pandas as pd
 from depthscope.store import Store
 
 from .held_out import HeldOut, fetch_held_out
+from .surge import STATISTICS, onsets
 from .thresholds import Thresholds
 
 __all__ = ["Tables", "fetch"]
@@ -105,6 +106,13 @@ AROUND = f"""
     SELECT run, stack, step, layer, site, {{columns}} FROM layer_stats JOIN chosen USING (run, step)
     WHERE phase = 'train' AND layer IS NOT NULL AND site IN ('resid_post', 'block') ORDER BY run, step, layer, site
 """
+HISTORIES = """
+    WITH wanted AS (SELECT unnest($runs) AS run, unnest($stacks) AS stack, unnest($steps) AS since)
+    SELECT run, stack, step, layer, '{metric}' AS metric, {metric}::DOUBLE AS value
+    FROM layer_stats JOIN wanted USING (run, stack)
+    WHERE phase = 'train' AND layer IS NOT NULL AND site = '{site}' AND step <= since AND {metric} IS NOT NULL
+    ORDER BY run, stack, step, layer
+"""
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,7 @@ class Tables:
     massive: pd.DataFrame
     broken: pd.DataFrame
     peaks: pd.DataFrame
+    histories: pd.DataFrame
     losses: pd.DataFrame
     rates: pd.DataFrame
     spikes: pd.DataFrame
@@ -137,6 +146,7 @@ def fetch(store: Store, runs: Sequence[str], limits: Thresholds) -> Tables:
         return store.sql(sql, {"runs": names})
 
     spikes = ask(SPIKE)
+    peaks = ask(PEAKS.format(**{name: finite(name, known) for name in ("abs_max", "variance", "param_grad_norm")}))
     return Tables(
         runs=store.runs(),
         layers=store.layers(names),
@@ -146,7 +156,8 @@ def fetch(store: Store, runs: Sequence[str], limits: Thresholds) -> Tables:
             NEWEST.format(recent=recent, columns="t.*", table="massive", where="true", order=f"{ORDER}, t.rank")
         ),
         broken=pd.concat([ask(sql) for sql in broken_sql(known)] or [pd.DataFrame(columns=["run", "stack"])]),
-        peaks=ask(PEAKS.format(**{name: finite(name, known) for name in ("abs_max", "variance", "param_grad_norm")})),
+        peaks=peaks,
+        histories=histories(store, peaks, limits),
         losses=ask(LOSSES),
         rates=ask(RATES),
         spikes=spikes,
@@ -191,3 +202,20 @@ def around(store: Store, spikes: pd.DataFrame, known: set[str]) -> pd.DataFrame:
     rising = spikes.assign(rise=spikes["loss"] - spikes["median"]).sort_values("rise")
     worst = rising.drop_duplicates("run", keep="last")
     return store.sql(sql, {"runs": worst["run"].tolist(), "steps": worst["step"].tolist()})
+
+
+def histories(store: Store, peaks: pd.DataFrame, limits: Thresholds) -> pd.DataFrame:
+    """Each layer of what surges, up to where it does; most runs have no rows."""
+    found = [
+        (metric, str(run), str(stack), since)
+        for (run, stack), own in peaks.groupby(["run", "stack"])
+        for metric, since in onsets(own, limits).items()
+    ]
+    parts = [pd.DataFrame(columns=["run", "stack", "step", "layer", "metric", "value"])]
+    for metric, site in STATISTICS.items():
+        wanted = [row for row in found if row[0] == metric]
+        if wanted:
+            names = ("runs", "stacks", "steps")
+            given = dict(zip(names, map(list, zip(*(row[1:] for row in wanted), strict=True)), strict=True))
+            parts.append(store.sql(HISTORIES.format(metric=metric, site=site), given))
+    return pd.concat(parts[1:] or parts)

@@ -106,6 +106,9 @@ class RunFrames:
         default_factory=lambda: _empty("step", "abs_max", "variance", "variance_layer", "gradient", "gradient_layer")
     )
     """One row a sampled step: the largest finite value over the layers, and the layer that has it."""
+    histories: pd.DataFrame = field(default_factory=lambda: _empty("step", "layer", "metric", "value"))
+    """variance and param_grad_norm of each layer up to the step at which the largest of them surges; none where it does
+    not."""
     nonfinite: pd.DataFrame = field(
         default_factory=lambda: _empty(
             "what", "site", "layer", "phase", "first_step", "last_step", "total", "last_clean"

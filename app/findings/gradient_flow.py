@@ -5,6 +5,7 @@ import pandas as pd
 from .agreement import agreement
 from .finding import Check, Evidence, Severity, Verdict
 from .frames import RunFrames, by_step, highest, layer_range, lowest
+from .surge import Start, Surge, gradient_surge, start
 from .thresholds import OWN, Thresholds
 
 __all__ = ["CHECK"]
@@ -50,22 +51,31 @@ def over_depth(
 
 def over_time(frames: RunFrames, limits: Thresholds) -> Verdict | None:
     """A newest largest gradient far above the run's median; None when there is none such."""
-    peaks = frames.peaks.dropna(subset=["gradient"])
-    if len(peaks) < 2 * limits.min_blocks:
+    found = gradient_surge(frames.peaks, limits)
+    if found is None:
         return None
-    usual, newest = float(peaks["gradient"].median()), peaks.iloc[-1]
-    if not newest["gradient"] > limits.gradient_surge * usual > 0:
-        return None
-    step, layer = int(newest["step"]), int(newest["gradient_layer"])
-    above = peaks.loc[peaks["gradient"] > limits.gradient_surge * usual, "step"]
+    first = start(frames.histories, "param_grad_norm", found.since, backward=True)
     sentence = (
-        f"Gradients explode at step {step:,}: block {layer} gets {newest['gradient']:.3g}, "
-        f"{newest['gradient'] / usual:,.3g}× what the largest block usually gets in this run."
+        f"Gradients explode at step {found.step:,}: block {found.layer} gets {found.value:.3g}, {found.fold:,.3g}× "
+        f"what the largest block usually gets in this run. {begins(first, found)}"
     )
+    layers = (first.layer if first and not first.all_layers else found.layer,)
     evidence = Evidence(
-        frames.run, "param_grad_norm", "block", "train", frames.stack, (layer,), (int(above.iloc[0]), step)
+        frames.run, "param_grad_norm", "block", "train", frames.stack, layers, (found.since, found.step)
     )
-    return Verdict("critical", sentence, evidence, "high" if len(above) >= 3 else "medium", EXPLODE)
+    return Verdict("critical", sentence, evidence, "high" if found.samples >= 3 else "medium", EXPLODE)
+
+
+def begins(first: Start | None, found: Surge) -> str:
+    """In which block, as sampled: gradients travel from the last one to the first."""
+    if first is None:
+        return "In which block it starts was not sampled."
+    if first.all_layers:
+        return f"At sampled step {found.since:,} all blocks have grown alike: it comes from above them (loss or head)."
+    return (
+        f"As sampled it starts at block {first.layer}, at step {found.since:,} ({first.fold:,.3g}× its own earlier "
+        "gradients), and goes down from there."
+    )
 
 
 def fine(frames: RunFrames, step: int, norms: pd.Series) -> Verdict:
@@ -82,7 +92,8 @@ def rule(limits: Thresholds) -> str:
     return (
         f"a warning when the largest block gradient norm is more than {limits.flow_warning:,.0f} times the smallest, "
         f"critical past {limits.flow_critical:,.0f} times; critical too when the largest is more than "
-        f"{limits.gradient_surge:g} times its median over the run; blocks without gradient are left to dead_layers"
+        f"{limits.gradient_surge:g} times its median over the run, which starts at the last block that has grown by "
+        "the square root of the largest growth or more; blocks without gradient are left to dead_layers"
     )
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 
 from .finding import Check, Evidence, Verdict
 from .frames import RunFrames, by_step, highest
+from .surge import Start, Surge, start, variance_surge
 from .thresholds import OWN, Thresholds
 
 __all__ = ["CHECK"]
@@ -37,24 +38,25 @@ def over_depth(frames: RunFrames, step: int, values: pd.Series, limits: Threshol
 
 def over_time(frames: RunFrames, limits: Thresholds) -> Verdict | None:
     """The same over steps: the newest largest variance against the first half of the run; None when it did not grow."""
-    peaks = frames.peaks.dropna(subset=["variance"])
-    if len(peaks) < 2 * limits.min_blocks:
+    found = variance_surge(frames.peaks, limits)
+    if found is None:
         return None
-    usual = float(peaks["variance"].iloc[: len(peaks) // 2].median())
-    newest = peaks.iloc[-1]
-    if not newest["variance"] > limits.explosion_time * usual > 0:
-        return None
-    step, layer = int(newest["step"]), int(newest["variance_layer"])
-    above = peaks.loc[peaks["variance"] > limits.explosion_time * usual, "step"]
+    first = start(frames.histories, "variance", found.since)
     sentence = (
-        f"The largest variance of the stream, in layer {layer}, is {newest['variance'] / usual:,.3g}× what was "
-        "usual in "
-        f"the first half of the run, at step {step:,}."
+        f"The largest variance of the stream is {found.fold:,.3g}× what was usual in the first half of the run, at "
+        f"step {found.step:,} in layer {found.layer}. {begins(first, found)}"
     )
-    evidence = Evidence(
-        frames.run, "variance", "resid_post", "train", frames.stack, (layer,), (int(above.iloc[0]), step)
-    )
-    return Verdict("warning", sentence, evidence, "high" if len(above) >= 3 else "medium", ADVICE)
+    layers = (first.layer if first else found.layer,)
+    evidence = Evidence(frames.run, "variance", "resid_post", "train", frames.stack, layers, (found.since, found.step))
+    return Verdict("warning", sentence, evidence, "high" if found.samples >= 3 else "medium", ADVICE)
+
+
+def begins(first: Start | None, found: Surge) -> str:
+    """Where, as sampled; the embedding, layer 0, may be the one."""
+    if first is None:
+        return "In which layer it starts was not sampled."
+    where = "the embedding (layer 0)" if first.layer == 0 else f"layer {first.layer}"
+    return f"As sampled it starts in {where}, at step {found.since:,} ({first.fold:,.3g}× its own earlier values)."
 
 
 def fine(frames: RunFrames, step: int, values: pd.Series) -> Verdict | None:
@@ -67,9 +69,10 @@ def fine(frames: RunFrames, step: int, values: pd.Series) -> Verdict | None:
 
 def rule(limits: Thresholds) -> str:
     return (
-        f"critical when a layer has more than {limits.explosion_depth:,.0f} times the variance of layer 2; a "
-        "warning when "
-        f"the largest variance is more than {limits.explosion_time:,.0f} times its median in the first half of the run"
+        f"critical when a layer has more than {limits.explosion_depth:,.0f} times the variance of layer 2; a warning "
+        f"when the largest variance is more than {limits.explosion_time:,.0f} times its median in the first half of "
+        "the run, which starts in the first layer that has grown, over its own earlier median, by the square root of "
+        "the largest growth or more"
     )
 
 

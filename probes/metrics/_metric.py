@@ -164,7 +164,7 @@ class ParameterGroup:
     sampled_update_square: Tensor
     sampled_weight_square: Tensor
     asking: Tensor
-    """How many of the parameters ask for a gradient and are an optimizer's: a frozen site has no gradient norm, one that
+    """How many parameters ask for a gradient and are an optimizer's: a frozen site has no gradient norm, one that
     is cut off has one of 0."""
 
 

@@ -9,7 +9,8 @@ def param_grad_norm(group: ParameterGroup) -> Pooled:
     """sqrt(Σ_p ‖∂loss/∂p‖²) over the site's parameters; range [0, inf).
 
     Squares over block, embed, final_norm, head and other sum to the square of the total gradient norm.
-    It is 0 where parameters ask for a gradient and none arrives; not measured where they do not ask (frozen), or where no optimizer has them.
+    It is 0 where parameters ask for a gradient and none arrives; it is not measured where they do not ask (frozen) or
+    no optimizer has them.
     """
     return group.grad_square.sqrt(), group.asking
 

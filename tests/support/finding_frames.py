@@ -6,7 +6,7 @@ import pandas as pd
 
 from depthscope.app.findings import FINDINGS, THRESHOLDS, Finding, RunFrames, Thresholds
 
-__all__ = ["BLOCKS", "STEPS", "by_layer", "find", "frames", "layers_of", "peaks", "silent"]
+__all__ = ["BLOCKS", "STEPS", "by_layer", "find", "frames", "history", "layers_of", "peaks", "silent"]
 
 STEPS = (100, 200, 300, 400, 500)
 BLOCKS = range(1, 13)
@@ -35,6 +35,14 @@ def peaks(column: str, values: Iterable[float], layer: int = 12) -> pd.DataFrame
     table = RunFrames("").peaks.reindex(range(len(list(values))))
     named = {"step": [10.0 * i for i in range(len(table))], column: list(values)}
     return table.assign(**named, variance_layer=float(layer), gradient_layer=float(layer))
+
+
+def history(metric: str, usual: Callable[[int], float], grown: dict[int, float], since: int = 80) -> pd.DataFrame:
+    """Values of twelve layers at steps 0, 10, ... up to `since`, at which some have grown."""
+    rows = by_layer("value", usual, BLOCKS, range(0, since + 10, 10)).assign(metric=metric)
+    at = rows["step"] == since
+    rows.loc[at, "value"] *= rows.loc[at, "layer"].map(lambda layer: grown.get(layer, 1.0))
+    return rows
 
 
 def find(name: str, data: RunFrames, limits: Thresholds = THRESHOLDS) -> Finding:

@@ -85,6 +85,28 @@ def spike_at(layer: int, at: int) -> Callable[[torch.nn.Module, int], None]:
     return before
 
 
+def grow_at(layer: int, at: int) -> Callable[[torch.nn.Module, int], None]:
+    def before(model: torch.nn.Module, step: int) -> None:
+        if step == at:
+            scale(layer, 3e3)(model)
+
+    return before
+
+
+def backward_at(layer: int, at: int) -> Callable[[torch.nn.Module, int], None]:
+    """From a step on the gradient that enters a layer from above is 300 times larger."""
+
+    def hook(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda gradient: gradient * 300)
+
+    def before(model: torch.nn.Module, step: int) -> None:
+        if step == at:
+            model.get_submodule(f"blocks.{layer - 1}").register_forward_hook(hook)
+
+    return before
+
+
 @pytest.fixture(scope="session")
 def recorded_store(tmp_path_factory) -> Store:
     """All recorded runs."""
@@ -107,6 +129,8 @@ def failing(tmp_path_factory) -> dict[str, dict[str, Finding]]:
         fit(store, "nan-between", before=nan_at(3, 18))
         fit(store, "spike", before=spike_at(4, 50), every=lambda step: step >= 38, steps=53, lr=1e-2, fresh=False)
         fit(store, "overflow", prepare=scale(4, 1e7), steps=8)
+        fit(store, "growing late", before=grow_at(2, 30), steps=41)
+        fit(store, "gradients grow late", before=backward_at(4, 30), steps=41)
         fit(store, "frozen", prepare=freeze, steps=8)
         fit(store, "detached", prepare=detach, steps=8)
         fit(store, "hot-post", "post", lr=1.0, steps=40)

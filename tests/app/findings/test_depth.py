@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from finding_frames import BLOCKS, STEPS, by_layer, find, frames, peaks, silent
+from finding_frames import BLOCKS, STEPS, by_layer, find, frames, history, peaks, silent
 
-from depthscope.app.findings import RunFrames
+from depthscope.app.findings import Finding, RunFrames
 
 
 def stream(value, **more) -> RunFrames:
@@ -89,7 +89,39 @@ class TestVarianceExplosion:
         grown = peaks("variance", [1.0] * 8 + [2000.0, 5000.0, 9000.0])
         finding = find("variance_explosion", stream(lambda layer: 1.0, peaks=grown))
         assert finding.severity == "warning" and finding.evidence.steps == (80, 100)
-        assert "in layer 12, is 9e+03×" in finding.sentence
+        assert "is 9e+03× what was usual" in finding.sentence and "step 100 in layer 12." in finding.sentence
+        assert "In which layer it starts was not sampled." in finding.sentence
+
+    def grown(self, folds: dict[int, float], usual=lambda layer: 1.0) -> Finding:
+        largest = peaks("variance", [1.0] * 8 + [2000.0, 5000.0, 9000.0])
+        rows = history("variance", usual, folds)
+        return find("variance_explosion", stream(lambda layer: 1.0, peaks=largest, histories=rows))
+
+    def test_over_time_it_names_where_it_starts_and_not_the_largest_layer(self):
+        finding = self.grown(dict.fromkeys(range(5, 13), 2000.0), lambda layer: 1.0 + layer)
+        assert "As sampled it starts in layer 5, at step 80 (2e+03× its own earlier values)." in finding.sentence
+        assert finding.evidence.layers == (5,)
+
+    def test_where_it_starts_may_have_grown_less_than_what_comes_after_but_not_hardly(self):
+        assert self.grown({3: 2.5, 4: 60.0, 5: 900.0, 6: 2500.0}).evidence.layers == (4,)
+
+    def test_a_layer_that_is_always_large_has_not_grown(self):
+        assert self.grown({7: 3000.0}, lambda layer: 1e4 if layer == 2 else 1.0).evidence.layers == (7,)
+
+    def test_only_steps_before_it_are_usual(self):
+        rows = pd.concat(
+            [history("variance", lambda layer: 1.0, {6: 4e3}), by_layer("value", lambda n: 9e9, [2], [90])]
+        )
+        largest = peaks("variance", [1.0] * 8 + [2000.0, 5000.0, 9000.0])
+        data = stream(lambda layer: 1.0, peaks=largest, histories=rows.assign(metric="variance"))
+        assert find("variance_explosion", data).evidence.layers == (6,)
+
+    def test_the_embedding_is_called_by_its_name(self):
+        rows = by_layer("value", lambda layer: 1.0, range(13), [0, 10]).assign(metric="variance")
+        rows.loc[rows["step"] == 10, "value"] = 5000.0
+        largest = peaks("variance", [1.0] + [5000.0] * 2 + [1.0] * 6 + [5000.0])
+        sentence = find("variance_explosion", stream(lambda layer: 1.0, peaks=largest, histories=rows)).sentence
+        assert "it starts in the embedding (layer 0), at step 10" in sentence
 
     @pytest.mark.parametrize("value", [lambda layer: 1.0, lambda layer: 1 + 6 * layer])
     def test_an_ordinary_stream_is_fine(self, value):

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 import pytest
-from finding_frames import BLOCKS, by_layer, find, frames, peaks, silent
+from finding_frames import BLOCKS, by_layer, find, frames, history, peaks, silent
 
 from depthscope.app.findings import RunFrames
 
@@ -66,6 +66,19 @@ class TestGradientFlow:
         finding = find("gradient_flow", gradients(lambda layer: 1.0, peaks=surge))
         assert finding.severity == "critical" and "block 3 gets 700" in finding.sentence
         assert finding.evidence.steps == (100, 120)
+
+    @pytest.mark.parametrize(
+        ("grown", "said", "layers"),
+        [
+            (range(1, 8), "it starts at block 7, at step 100 (500× its own earlier gradients), and goes down", (7,)),
+            (range(1, 13), "all blocks have grown alike: it comes from above them (loss or head)", (3,)),
+        ],
+    )
+    def test_a_surge_starts_at_the_last_block_that_has_grown(self, grown, said, layers):
+        surge = peaks("gradient", [1.0] * 10 + [500.0, 600.0, 700.0], layer=3)
+        rows = history("param_grad_norm", lambda layer: 1.0 / layer, dict.fromkeys(grown, 500.0), since=100)
+        finding = find("gradient_flow", gradients(lambda layer: 1.0, peaks=surge, histories=rows))
+        assert said in finding.sentence and finding.evidence.layers == layers
 
     @pytest.mark.parametrize("value", [lambda layer: 1.0, lambda layer: 1.5**layer])
     def test_ordinary_gradients_are_fine(self, value):

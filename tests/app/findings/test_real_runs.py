@@ -45,6 +45,17 @@ def test_values_past_float16_are_found_where_they_begin(failing):
     assert "block 4 makes the largest jump" in found["variance_explosion"].sentence
 
 
+def test_a_late_explosion_names_the_layer_it_starts_in(failing):
+    finding = failing["growing late"]["variance_explosion"]
+    assert finding.severity == "warning" and finding.evidence.steps[0] == 30
+    assert "starts in layer 2, at step 30" in finding.sentence and finding.evidence.layers == (2,)
+
+
+def test_gradients_that_explode_late_name_the_block_they_start_at(failing):
+    finding = failing["gradients grow late"]["gradient_flow"]
+    assert finding.severity == "critical" and "starts at block 4, at step 30" in finding.sentence
+
+
 def test_a_frozen_layer_is_informational(failing):
     finding = failing["frozen"]["dead_layers"]
     assert finding.severity == "info" and finding.evidence.layers == (2,)
