@@ -4,6 +4,7 @@ Colours may be logarithmic: the cells then carry log10 and the hover text and th
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from .axes import layer_axis
 from .blank import blank_figure
 
 __all__ = ["Heat", "heat_alt", "heat_figure", "heat_table"]
+
+FEW = 0.08
+"""Share of the axis that a cell is wide where each can have a label."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def heat_figure(info: Heat, theme: Theme) -> go.Figure:
         template=theme.template,
         height=460,
         margin={"t": 12},
-        xaxis={"title": {"text": safe(info.x_title, 80)}, "showgrid": False, "range": _edges(info.x)},
+        xaxis={"title": {"text": safe(info.x_title, 80)}, "showgrid": False, "range": _edges(info.x), **_ticks(info.x)},
         yaxis={
             "title": {"text": "Layer"},
             "showgrid": False,
@@ -71,6 +75,12 @@ def heat_figure(info: Heat, theme: Theme) -> go.Figure:
         shapes=_marks(info, theme),
     )
     return figure
+
+
+def _ticks(x: tuple[float, ...]) -> dict[str, object]:
+    """Wide cells are marked where they were measured; beside the first is no negative step."""
+    apart = min((right - left for left, right in pairwise(x)), default=0.0)
+    return {"tickvals": x} if apart > FEW * (x[-1] - x[0]) else {}
 
 
 def _edges(x: tuple[float, ...]) -> list[float]:

@@ -119,6 +119,7 @@ def layer_cost_figure(info: Costs, theme: Theme) -> go.Figure:
     for column, (_, costs) in enumerate(info.panels, start=1):
         for cost in costs:
             figure.add_trace(_bars(cost, theme), row=1, col=column)
+            figure.add_trace(_key(cost), row=1, col=column)
         _outside(figure, costs, info.y_range, column, theme)
         for cost in costs:
             _broken(figure, cost, column)
@@ -139,6 +140,8 @@ def _bars(cost: Cost, theme: Theme) -> go.Bar:
         x=np.asarray(cost.layers, dtype=np.int32),
         y=np.where(np.isfinite(cost.deltas), cost.deltas, np.nan).astype(np.float64),
         name=cost.words,
+        legendgroup=cost.words,
+        showlegend=False,
         marker={
             "color": [colour if signal else tint(theme.muted, 0.12) for signal in cost.signals],
             "line": {"color": [colour if signal else theme.muted for signal in cost.signals], "width": 1},
@@ -147,6 +150,13 @@ def _bars(cost: Cost, theme: Theme) -> go.Bar:
         customdata=np.asarray(cost.errors, dtype=np.float64),
         hovertemplate="layer %{x}, " + cost.words + ": %{y:+.4g} ± %{customdata:.2g} (1 SE)<extra></extra>",
     )
+
+
+def _key(cost: Cost) -> go.Scatter:
+    """Its entry in the legend, which would show the first bar, hollow or not."""
+    marks = {"symbol": "square", "size": 11, "color": COLOURS[cost.words]}
+    key = go.Scatter(x=[None], y=[None], mode="markers", marker=marks, name=cost.words, legendgroup=cost.words)
+    return key.update(hoverinfo="skip")
 
 
 def _outside(

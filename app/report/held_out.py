@@ -57,7 +57,8 @@ def effectiveness(view: View, detailed: Sequence[str]) -> Section:
 
 
 def sparsity(view: View, detailed: Sequence[str]) -> Section:
-    curves = (Place("sparsity_curve", replace(view, pruning=key), curve_words(key)) for key in PRUNINGS)
+    title = FIGURES["sparsity_curve"].title
+    curves = (Place("sparsity_curve", replace(view, pruning=key), f"{title}: {curve_words(key)}") for key in PRUNINGS)
     return Section(
         "sparsity",
         "Sparsity",

@@ -1,6 +1,7 @@
 """The numbers under a figure as a small table: wide where that reads better, numbers with four digits."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +16,10 @@ T = TypeVar("T")
 MOST = 16
 """Rows, and columns, of a heatmap's table."""
 
+WIDE = 12
+"""Columns that a page has room for."""
+NUMBER = re.compile(r"[(≥±−+-]?[\d.,]+(e[+-]?\d+)?\)?( ?%| ± .+)?|NaN|-?Inf|")
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -22,6 +27,19 @@ class Sheet:
 
     head: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def words(self) -> frozenset[int]:
+        """The columns that hold words: they are read from the left, numbers from the right."""
+        return frozenset(at for at, column in enumerate(zip(*self.rows, strict=True)) if not all(map(_numeric, column)))
+
+    @property
+    def upright(self) -> "Sheet":
+        """The same with rows and columns exchanged where only that fits a page."""
+        if len(self.head) <= WIDE or len(self.rows) > WIDE:
+            return self
+        head, *rows = zip(self.head, *self.rows, strict=True)
+        return Sheet(head, tuple(rows))
 
 
 def sheet(frame: pd.DataFrame) -> Sheet:
@@ -97,6 +115,10 @@ def cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(cell, value))
     return "" if value is None or value is pd.NA or value is pd.NaT else plain(value)
+
+
+def _numeric(text: str) -> bool:
+    return NUMBER.fullmatch(text.removeprefix("≥ ")) is not None
 
 
 def _number(value: float) -> str:

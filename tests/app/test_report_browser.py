@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from depthscope.app.report import write_report
 from depthscope.store import run_table
@@ -14,6 +15,19 @@ TYPES = """
     id: plot.id, want: plot.data.map(trace => trace.type), got: plot._fullData.map(trace => trace.type),
     drawn: plot.querySelectorAll('.main-svg').length > 0, label: plot.getAttribute('aria-label'),
 }))
+"""
+
+CARDS = """
+[...document.querySelectorAll('.plot')].filter(plot => {
+    const [card, svg] = [plot, plot.querySelector('.main-svg')].map(each => each.getBoundingClientRect());
+    const caption = plot.closest('figure').querySelector('figcaption').getBoundingClientRect();
+    return svg.bottom > card.bottom + 1 || svg.right > card.right + 1 || caption.top < card.bottom;
+}).map(plot => plot.id)
+"""
+WIDER = """
+[...document.querySelectorAll('main *')]
+    .filter(each => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .map(each => each.outerHTML.slice(0, 120))
 """
 
 
@@ -58,6 +72,23 @@ def test_hostile_names_run_nothing(hostile, offline, tmp_path):
     assert offline.errors == [] and offline.hosts <= {"file", "data", "blob"}
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(url, offline, scheme):
+    offline.emulate_media(color_scheme=scheme)
+    open_report(offline, url)
+    # What is folded away is read too.
+    offline.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true; })")
+    found = Axe().run(offline)
+    assert [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in found.response["violations"]] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_picture_stays_on_its_card_and_off_its_caption(url, offline, scheme):
+    offline.emulate_media(color_scheme=scheme)
+    open_report(offline, url)
+    assert offline.evaluate(CARDS) == []
+
+
 def test_nothing_offers_to_upload(url, offline):
     open_report(offline, url)
     titles = offline.evaluate("[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || '')")
@@ -85,6 +116,16 @@ def test_it_prints_a_figure_a_page(url, offline):
     pdf = offline.pdf(prefer_css_page_size=True)
     pages = pdf.count(b"/Type /Page\n") or pdf.count(b"/Type /Page ") or pdf.count(b"/Type/Page/")
     assert figures <= pages <= 2 * figures + 20
+
+
+def test_nothing_is_wider_than_the_paper(url, offline):
+    """The printer shrinks every page when one table is: A4 across with margins of 12 mm has 1,031 pixels."""
+    offline.emulate_media(media="print")
+    offline.set_viewport_size({"width": 1031, "height": 703})
+    open_report(offline, url)
+    assert offline.evaluate(WIDER) == []
+    offline.emulate_media(media="screen")
+    offline.set_viewport_size({"width": 1400, "height": 1000})
 
 
 def test_without_javascript_findings_and_numbers_remain(url, chromium):

@@ -93,6 +93,19 @@ class TestTables:
         frame = pd.DataFrame({"Run": ["a"], "Loss": [1.25]})
         assert sheet(frame) == Sheet(("Run", "Loss"), (("a", "1.25"),))
 
+    def test_words_are_told_from_numbers(self):
+        rows = (("pre", "a", "1,234", "≥ 90 %", "-1e-05 ± 0.2", "NaN"), ("post", "7b", "", "35 %", "(0.5)", "-Inf"))
+        assert Sheet(("Strategy", "Run", *"abcd"), rows).words == {0, 1}
+        assert Sheet(("Layer", "a"), (("1", "n/a"),)).words == {1} and Sheet().words == frozenset()
+
+    def test_a_table_of_too_many_columns_is_laid_on_its_side(self):
+        wide = Sheet(("Run", *"abcdefghijkl"), (("x", *map(str, range(12))), ("y", *map(str, range(12)))))
+        assert wide.upright.head == ("Run", "x", "y") and wide.upright.rows[1] == ("b", "1", "1")
+        narrow = Sheet(wide.head[:12], tuple(row[:12] for row in wide.rows))
+        assert narrow.upright is narrow
+        long = Sheet(wide.head, wide.rows * 7)
+        assert long.upright is long, "as wide the other way round"
+
 
 class TestSettings:
     def test_nested_keys_are_dotted(self):

@@ -58,6 +58,14 @@ def test_noise_is_hollow_and_signals_are_filled():
     assert "two standard errors" in info.note and "4,096 held-out tokens at step 5." in info.note
 
 
+def test_the_legend_shows_the_colour_of_bars_though_the_first_is_hollow():
+    info = layer_cost_info(rows((1, 0.001, 0.001), (2, 0.05, 0.001)), VIEW)
+    bars, key = layer_cost_figure(info, LIGHT).data
+    assert bars.marker.color[0] != bars.marker.color[1] == key.marker.color
+    assert key.showlegend is not False and bars.showlegend is False and key.name == bars.name == "skipped"
+    assert key.legendgroup == bars.legendgroup, "a click on one hides the other"
+
+
 def test_a_huge_first_layer_leaves_the_axis_and_is_told():
     info = layer_cost_info(rows((1, 1.9, 0.01), (2, 0.01, 0.001), (3, 0.02, 0.001)), VIEW)
     assert info.y_range is not None and info.y_range[1] < 0.05

@@ -103,3 +103,12 @@ def test_the_table_has_one_row_a_measured_cell():
     table = heat_table(layer_step_info(FRAME, View(runs=("a",))))
     assert len(table) == 5
     assert table.values.tolist()[0] == [0.0, 1.0, 1.0]
+
+
+def test_few_wide_cells_are_marked_where_they_were_measured_and_many_by_round_numbers():
+    few = layer_step_info(FRAME, View(runs=("a",)))
+    assert heat_figure(few, LIGHT).layout.xaxis.tickvals == (0.0, 10.0, 20.0)
+    many = layer_step_info(heat_frame([(step, 1, 1.0) for step in (0, 1, 2, 4, 8, 10, 20)]), View(runs=("a",)))
+    assert heat_figure(many, LIGHT).layout.xaxis.tickvals is None
+    one = layer_step_info(heat_frame([(7, 1, 1.0)]), View(runs=("a",)))
+    assert heat_figure(one, LIGHT).layout.xaxis.tickvals is None
