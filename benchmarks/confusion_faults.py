@@ -9,215 +9,30 @@ Layers count from 1; k is the drawn layer, s the drawn step, which is a sampled 
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-
-import torch
-from torch import Tensor, nn
-
-from depthscope.sample_runs.recipes import Recipe
-
-EVERY = 6
-"""Steps between samples, beside 0, 1, 2 and 4."""
-
-
-@dataclass
-class Trial:
-    """One run while it trains; a fault changes the last three from step to step."""
-
-    model: nn.Module
-    recipe: Recipe
-    k: int
-    s: int
-    rate: float = 1.0
-    """Factor of the learning rate."""
-    scale: float = 1.0
-    """Factor of the loss that is differentiated, not of the one that is logged."""
-    noise: bool = False
-    """Whether the batch is bytes drawn evenly."""
-
-    @property
-    def blocks(self) -> nn.ModuleList:
-        return self.model.get_submodule("blocks")  # type: ignore[return-value]
-
-    @property
-    def half(self) -> int:
-        return self.recipe.layers // 2
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where a finding has to point; None where nothing in particular was done there."""
-
-    layers: tuple[int, ...] | None = None
-    step: int | None = None
-
-
-Act = Callable[[Trial, int], None]
-Place = Callable[[Trial], Where]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A kind of run."""
-
-    name: str
-    what: str
-    """In words, for the page."""
-    strategies: tuple[str, ...] = ("pre", "peri", "mix", "lns")
-    must: Mapping[str, Place] = field(default_factory=dict)
-    never: frozenset[str] = frozenset()
-    alarm: bool | None = None
-    """Whether something has to warn; None where that is open."""
-    prepare: Callable[[Trial], None] = lambda trial: None
-    before: Act = lambda trial, step: None
-    """Ahead of each step."""
-    warmup: float = 0.1
-    clip: float = 1.0
-    rate: float = 1.0
-    """Factor of the drawn learning rate."""
-    sgd: bool = False
-    autocast: bool = False
-    """float16"""
-    label: Mapping[str, str] = field(default_factory=dict)
-    """Strategy -> what the run is labelled with."""
-    config: Mapping[str, object] = field(default_factory=dict)
-    kinds: tuple[str, ...] = ()
-    """Held-out measurements at the end."""
-    kinds_every: int = 0
-    """Steps between them; 0: only at the end."""
-    mature: bool = False
-    """Trained for 5 tokens a parameter and more."""
-
-
-def anywhere(trial: Trial) -> Where:
-    return Where()
-
-
-def layer(trial: Trial) -> Where:
-    return Where((trial.k,))
-
-
-def layer_step(trial: Trial) -> Where:
-    return Where((trial.k,), trial.s)
-
-
-def deep_half(trial: Trial) -> Where:
-    return Where(tuple(range(trial.half + 1, trial.recipe.layers + 1)))
-
-
-def down(trial: Trial, at: int) -> nn.Linear:
-    """The matrix with which the MLP of a layer writes to the stream."""
-    return trial.blocks[at - 1].mlp.down  # type: ignore[union-attr, return-value]
-
-
-def writers(trial: Trial, at: int) -> list[nn.Module]:
-    """Both matrices with which a layer writes."""
-    return [trial.blocks[at - 1].attn.out, down(trial, at)]  # type: ignore[union-attr, list-item]
-
-
-def at_step(act: Callable[[Trial], None], later: int = 0) -> Act:
-    """Done once, ahead of step s + later."""
-
-    def before(trial: Trial, step: int) -> None:
-        if step == trial.s + later:
-            act(trial)
-
-    return before
-
-
-def outputs(modules: list[nn.Module], change: Callable[[Tensor], Tensor]) -> None:
-    """From now on what the modules give is changed."""
-    for module in modules:
-        module.register_forward_hook(lambda module, inputs, output: change(output))
-
-
-@torch.no_grad()
-def multiply(trial: Trial, factor: float) -> None:
-    """What the MLP of layer k writes becomes so much larger."""
-    down(trial, trial.k).weight.mul_(factor)
-
-
-def one_nan(output: Tensor) -> Tensor:
-    changed = output.clone()
-    changed[0, -1, 0] = math.nan
-    return changed
-
-
-def backward_times(trial: Trial, at: int, factor: float) -> None:
-    """The gradient that enters a layer from above is so many times larger: that of it and of all below it too."""
-
-    def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
-        if output.requires_grad:
-            output.register_hook(lambda gradient: gradient * factor)
-
-    trial.blocks[at - 1].register_forward_hook(hook)
-
-
-def gate(trial: Trial, layers: range, factor: float) -> None:
-    """Both branches of the layers add so many times less (or more)."""
-    for at in layers:
-        outputs(writers(trial, at), lambda output: output * factor)
-
-
-def rotate(trial: Trial) -> None:
-    """Every block ends with a fixed random rotation of the channels: without any block those above it read nonsense,
-    every block turns the stream by about a right angle, and no channel can stand out for long."""
-    generator = torch.Generator().manual_seed(trial.recipe.seed)
-    for block in trial.blocks:
-        turn_DD = torch.linalg.qr(torch.randn(trial.recipe.width, trial.recipe.width, generator=generator)).Q
-        outputs([block], lambda output, turn_DD=turn_DD: output @ turn_DD)  # type: ignore[misc]
-
-
-def freeze(trial: Trial) -> None:
-    trial.blocks[trial.k - 1].requires_grad_(False)
-
-
-def add_massive(trial: Trial) -> None:
-    """2,000 in channel 5 of the first token, from the MLP of layer k."""
-
-    def add(output: Tensor) -> Tensor:
-        place = torch.zeros_like(output)
-        place[:, 0, 5] = 2000.0
-        return output + place
-
-    outputs([down(trial, trial.k)], add)
-
-
-def add_channel(trial: Trial) -> None:
-    """100 in channel 5 of every token, from the MLP of layer k."""
-    outputs([down(trial, trial.k)], lambda output: output + 100.0 * torch.eye(output.shape[-1])[5])
-
-
-@torch.no_grad()
-def zero_weights(trial: Trial) -> None:
-    """The smallest fifth of every matrix of the blocks becomes 0."""
-    for matrix in (each for each in trial.blocks.parameters() if each.dim() == 2):
-        matrix[matrix.abs() < matrix.abs().flatten().quantile(0.2)] = 0.0
-
-
-def weight_spike(trial: Trial, step: int) -> None:
-    if step in (trial.s, trial.s + 1):
-        multiply(trial, 300.0 if step == trial.s else 1 / 300.0)
-
-
-def noise_batch(trial: Trial, step: int) -> None:
-    trial.noise = step == trial.s
-
-
-def rate_spike(trial: Trial, step: int) -> None:
-    trial.rate = 100.0 if step == trial.s else 1.0
-
-
-def loss_scale_bug(trial: Trial, step: int) -> None:
-    trial.scale = 1e4 if step >= trial.recipe.steps - EVERY else 1.0
-
-
-@torch.no_grad()
-def embedding_jump(trial: Trial, step: int) -> None:
-    if step == trial.recipe.steps - EVERY:
-        trial.model.get_submodule("embed").weight.mul_(1e3)  # type: ignore[operator, union-attr]
-
+from dataclasses import replace
+
+from confusion_acts import (
+    add_channel,
+    add_massive,
+    at_step,
+    backward_times,
+    down,
+    embedding_jump,
+    freeze,
+    gate,
+    loss_scale_bug,
+    multiply,
+    noise_batch,
+    one_nan,
+    outputs,
+    rate_spike,
+    rotate,
+    weight_spike,
+    writers,
+    zero_weights,
+)
+from confusion_kinds import EVERY, Fault, Where, anywhere, deep_half, layer, layer_step
+from torch import Tensor
 
 # What a run can only have where something is wrong with it, or was done to it.
 FAULTY = frozenset(

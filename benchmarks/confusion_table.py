@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from confusion_faults import Trial, Where
+from confusion_kinds import Trial, Where
 from confusion_train import Case
 
 from depthscope.app.findings import FINDINGS, Finding

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from confusion_faults import EVERY, FAULTS, Fault, Trial
+from confusion_faults import FAULTS
+from confusion_kinds import EVERY, Fault, Trial
 from torch import nn
 
 from depthscope.probes import Probe, watch

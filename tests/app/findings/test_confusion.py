@@ -11,7 +11,8 @@ from depthscope.app.findings import FINDINGS, Evidence, Finding
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from confusion_faults import FAULTS, Where  # noqa: E402
+from confusion_faults import FAULTS  # noqa: E402
+from confusion_kinds import Where  # noqa: E402
 from confusion_page import page  # noqa: E402
 from confusion_table import LEFT_OUT, ROWS, Judged, Share, at, counts, judged, wrong  # noqa: E402
 from confusion_train import cases  # noqa: E402
