@@ -24,8 +24,8 @@ the report carries the same findings. This page is made from the code (`python -
 - Statements about depth come from correlations across layers of one run. None is a proof of a cause.
 
 `depthscope diagnose --follow` stays beside a training, tells what is new, and ends with the runs. `--webhook URL` posts
-warnings as JSON (`text` for people, `findings` for programs), once a minute at most. Both only read the store. It goes on
-after something critical, and its status is 3 at the end; a launcher that is to stop the run asks again and again:
+warnings as JSON (`text` for people, `findings` for programs), once a minute at most. Both only read the store. It goes
+on after something critical, and its status is 3 at the end; a launcher that is to stop the run asks again and again:
 `until depthscope diagnose --run NAME > findings.txt; [ $? = 3 ]; do sleep 60; done; kill PID`.
 
 [How often they are right](confusion.md) was counted on runs broken on purpose and on sound ones.
