@@ -6,6 +6,7 @@ Shapes: B sequences, T tokens, D features.
 import importlib
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,12 +34,15 @@ def preflight_model(target: str) -> Preflight:
     """
     model, ids_BT = load_model(target)
     sites = _sites(model, ids_BT)
+    if not sites.blocks:
+        _output(model, ids_BT)  # one that does not run is told of that
+        raise DepthscopeError(f"expected a model with repeated blocks, found none in {type(model).__name__}")
     blocks = [block for block in sites.blocks if block.stack == sites.blocks[0].stack]
     tallies = {block.layer: Tally() for block in blocks}
     entry, modules = Tally(), dict(model.named_modules())
     model.train().zero_grad()
     with _hooked(modules, sites, tallies, entry):
-        loss = _loss(model(ids_BT), ids_BT)
+        loss = _loss(_output(model, ids_BT), ids_BT)
         loss.backward()  # type: ignore[no-untyped-call]
     for block in blocks:
         grads = [p.grad for p in modules[block.name].parameters() if p.grad is not None]
@@ -82,10 +86,22 @@ def _random_ids(model: nn.Module, target: str) -> Tensor:
 def _sites(model: nn.Module, ids_BT: Tensor) -> Sites:
     """What `watch` would measure; its store is thrown away."""
     with (
+        warnings.catch_warnings(action="ignore"),  # where the model does not run, `_output` says why
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         watch(model, store=folder, run="preflight", example_inputs=ids_BT) as probe,
     ):
         return probe.sites
+
+
+def _output(model: nn.Module, ids_BT: Tensor) -> Any:
+    try:
+        return model(ids_BT)
+    except Exception as wrong:
+        said = (str(wrong).splitlines() or [""])[0][:200]
+        raise DepthscopeError(
+            f"expected the model to take token ids {list(ids_BT.shape)}, but got {type(wrong).__name__}: {said}; "
+            "return (model, token ids), or wrap it in one that does"
+        ) from wrong
 
 
 def _loss(output: Any, ids_BT: Tensor) -> Tensor:

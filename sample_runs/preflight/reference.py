@@ -2,14 +2,18 @@
 
 The matrices are drawn once and shared by all strategies, and their gradients are never formed: for a linear layer that
 read x and received the gradient g, both `[N, ...]` over N tokens, the squared norm of the weight's gradient is the sum
-of (g g') * (x x'), two small N x N matrices. So many layers of full width take seconds rather than minutes.
+of (g g') * (x x'), two small N x N matrices. What is left, products of the matrices with few rows, gains little from a
+second core: strategies are measured side by side, each on its share of the cores. So many layers of full width take
+seconds rather than minutes.
 
 Shapes: B sequences, T tokens, N = B T, D features.
 """
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -20,11 +24,13 @@ from torch.nn.utils.parametrize import is_parametrized
 from ..model import Decoder, Parts, Shape, check_shape, draw_parts
 from ..norms import Strategy, find_strategy
 from .checks import Preflight, Tally
+from .product import few_rows
 from .theory import theory_line
 
 __all__ = ["preflight_strategies"]
 
 VOCAB = 256
+AT_ONCE = 4  # a strategy that rescales the matrices has some of its own, so more would take memory rather than time
 
 
 def preflight_strategies(
@@ -53,18 +59,32 @@ def preflight_strategies(
 def _each(strategies: Sequence[Strategy], shape: Shape, seed: int) -> Iterator[Preflight]:
     parts = draw_parts(shape, seed)
     ids_BT = torch.randint(VOCAB, (2, shape.context // 2 + 1), generator=torch.Generator().manual_seed(seed))
-    for strategy in strategies:
-        with torch.random.fork_rng(devices=[]):
+    one_draws = Lock()  # there is one random state for all threads
+
+    def measure(strategy: Strategy) -> Preflight:
+        with one_draws, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model = Decoder(strategy, shape, _shared(parts))
-        yield _measure(model, strategy, ids_BT)
+        return _measure(model, strategy, ids_BT)
+
+    threads = torch.get_num_threads()
+    at_once = min(len(strategies), threads, AT_ONCE)
+    if at_once < 2:
+        yield from map(measure, strategies)
+        return
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,))
+    try:
+        yield from pool.map(measure, strategies)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # threads that are started later take the number that was set last
 
 
 def _shared(parts: Parts) -> Parts:
-    """New modules around the same parameters."""
+    """New modules and parameters around the same numbers: whether one asks for a gradient is each strategy's own."""
     parameters = [p for module in (parts.embed, parts.head) for p in module.parameters()]
     parameters += [p for branches in parts.branches for module in branches for p in module.parameters()]
-    return copy.deepcopy(parts, {id(parameter): parameter for parameter in parameters})
+    return copy.deepcopy(parts, {id(p): nn.Parameter(p.data, requires_grad=False) for p in parameters})
 
 
 def _measure(model: Decoder, strategy: Strategy, ids_BT: Tensor) -> Preflight:
@@ -89,8 +109,6 @@ def _measure(model: Decoder, strategy: Strategy, ids_BT: Tensor) -> Preflight:
 def _hooked(model: Decoder, tallies: Sequence[Tally], entry: Tally) -> Iterator[None]:
     """Hooks of every block while inside; matrices are frozen, since their gradients come from the hooks."""
     handles = [model.enter.register_forward_hook(_stream(entry))]
-    model.embed.weight.requires_grad_(False)
-    model.head.weight.requires_grad_(False)
     # Something must ask for gradients at the first block.
     handles.append(model.embed.register_forward_hook(lambda module, args, out: out.requires_grad_()))
     for block, tally in zip(model.blocks, tallies, strict=True):
@@ -114,6 +132,7 @@ def _hook_block(block: Any, tally: Tally) -> list[Any]:
                     parameter.requires_grad_().grad = None
             elif isinstance(module, nn.Linear):
                 module.weight.requires_grad_(False)
+                few_rows(module)
                 handles.append(module.register_forward_hook(_weight_gradient(tally)))
     return handles
 

@@ -51,6 +51,43 @@ def test_numbers_are_those_of_a_plain_training_pass(checks: dict[str, Preflight]
         assert layer.abs_max == pytest.approx(stream.abs().max().item(), rel=1e-4)
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_strategies_side_by_side_have_the_numbers_of_one_after_another() -> None:
+    names = [*STRATEGIES, "deepnorm", "pre-rms", "pre-crms", "pre-rms"]  # those that have matrices of their own again
+    found = {}
+    for threads in (1, 5):
+        torch.set_num_threads(threads)
+        found[threads] = list(preflight_strategies(names, layers=6, width=64, tokens=32))
+        assert torch.get_num_threads() == threads
+    assert [check.name for check in found[5]] == names
+    assert found[5] == found[1]
+
+
+@pytest.mark.usefixtures("threads")
+def test_who_stops_early_gets_the_threads_back() -> None:
+    torch.set_num_threads(2)
+    checks = preflight_strategies(list(STRATEGIES), layers=2, width=16)
+    assert next(checks).name == next(iter(STRATEGIES))
+    checks.close()
+    assert torch.get_num_threads() == 2
+
+
+def test_a_torch_without_onednn_has_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    (fast,) = preflight_strategies(["pre"], layers=2, width=64)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    (plain,) = preflight_strategies(["pre"], layers=2, width=64)
+    for one, other in zip(fast.layers, plain.layers, strict=True):
+        assert one.mean_square == pytest.approx(other.mean_square, rel=1e-6)
+        assert one.param_grad_norm == pytest.approx(other.param_grad_norm, rel=1e-6)
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_terms_are_what_a_join_adds(name: str) -> None:
     model = build_model(name, layers=2, width=16, heads=2, embedding_std=0.632)
@@ -141,6 +178,20 @@ def nothing():
 def blockless():
     return nn.Linear(2, 2)
 
+def two_inputs():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.layers = nn.Embedding(9, 4), nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+
+        def forward(self, source, target):
+            return source
+
+    return Pair()
+
+def flat():
+    return nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9))
+
 def broken():
     raise RuntimeError("no weights here")
 """
@@ -183,6 +234,8 @@ def test_own_models_are_hooked_in_full(mine: str, name: str) -> None:
         ("no_such_module_here:f", "ModuleNotFoundError: No module named 'no_such_module_here'"),
         ("{}:absent", "AttributeError"),
         ("{}:broken", "RuntimeError: no weights here"),
+        ("{}:two_inputs", "expected the model to take token ids [2, 32], but got TypeError: "),
+        ("{}:flat", "expected a model with repeated blocks"),
         ("{}:nothing", "to return a torch module, but got int"),
         ("{}:blockless", "expected '{}:blockless' to return a model with an embedding"),
     ],
