@@ -4,40 +4,14 @@ Where there is no Chromium they are skipped; with DEPTHSCOPE_REQUIRE_BROWSER=1 t
 """
 
 import contextlib
-import os
-import shutil
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from browsing import FLAGS, chromium_path, wait_until_up
 from synthetic import SyntheticRun, make_store
 
 from depthscope.app.dashboard import address, free_port, server_process
 from depthscope.store import Store
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def chromium_path() -> str:
-    """The browser's program. Skips the test, or fails it where a browser is required."""
-    named = os.environ.get("DEPTHSCOPE_CHROMIUM")
-    found = named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found and Path(found).exists():
-        return found
-    missing = "no Chromium: install Debian's package chromium, or name one in DEPTHSCOPE_CHROMIUM"
-    if os.environ.get("DEPTHSCOPE_REQUIRE_BROWSER") == "1":
-        pytest.fail(missing)
-    pytest.skip(missing)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -126,16 +100,3 @@ def serve() -> Iterator:
             return url
 
         yield start
-
-
-def wait_until_up(url: str, seconds: float = 60.0) -> None:
-    """Return as soon as the server answers; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"no dashboard at {url} after {seconds:.0f} s")

@@ -3,19 +3,15 @@ killed and come back. What a writer acknowledged is in the lake, once."""
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
+from followers import Deliveries, delivered_at_last
 from stores import process
 
-from depthscope.store import DepthscopeError, StoreBusy, deliver, open_store
+from depthscope.store import DepthscopeError, deliver, open_store
 
 STEPS, LAYERS, WRITERS = 150, 4, 4
 
@@ -40,39 +36,6 @@ WRITER = """
 """
 
 
-class Deliveries:
-    """`depthscope ingest --follow` for each store, killed at random and started again."""
-
-    def __init__(self, stores, url, data):
-        self._command = lambda store: [
-            sys.executable, "-m", "depthscope.app", "ingest", str(store), "--to", url, "--data", data, "--follow",
-        ]  # fmt: skip
-        self._stores = stores
-        self.running = {}
-        self.kills = 0
-
-    def start(self, store):
-        self.running[store] = subprocess.Popen(
-            self._command(store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def kill(self, store):
-        """The process, and the one of its own that talks to the lake."""
-        parent = self.running[store]
-        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
-        for pid in (*map(int, children), parent.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        parent.wait()
-        self.kills += 1
-
-    def stop(self):
-        for child in self.running.values():
-            child.terminate()
-        for child in self.running.values():
-            child.wait(timeout=60)
-
-
 class Reader(threading.Thread):
     """A dashboard's part: asks again and again, and takes an outage for what it is."""
 
@@ -95,17 +58,6 @@ class Reader(threading.Thread):
                 self.refusals.append(str(refused))
 
 
-def delivered_at_last(store, url, patience_s=120.0):
-    """Deliver what is left, once the delivery that was under way when its follower was killed has ended."""
-    end = time.monotonic() + patience_s
-    while True:
-        try:
-            return deliver(store, url)
-        except StoreBusy:
-            if time.monotonic() > end:
-                raise
-
-
 @pytest.mark.skipif("DEPTHSCOPE_REQUIRE_LAKE" not in os.environ, reason="takes a minute: run by .ci/lake")
 def test_nothing_is_lost_or_doubled_when_postgres_and_the_deliveries_are_killed(url, data, postgres, tmp_path):
     chance = random.Random(0)
@@ -114,7 +66,7 @@ def test_nothing_is_lost_or_doubled_when_postgres_and_the_deliveries_are_killed(
     for writer in writers:
         assert writer.stdout.readline() == "ready\n", writer.stderr.read()
     deliver(stores[0], url, data)
-    deliveries, reader = Deliveries(stores, url, data), Reader(url)
+    deliveries, reader = Deliveries(url, data), Reader(url)
     for store in stores:
         deliveries.start(store)
     reader.start()
