@@ -36,7 +36,7 @@ def attached(url: str, data: str | None = None, *, read_only: bool = False) -> d
     try:
         kind = url.removeprefix("ducklake:").partition(":")[0]
         load(connection, "ducklake", *([_CATALOGS[kind]] if kind in _CATALOGS else []))
-        connection.execute(f"ATTACH {literal(url)} AS {NAME} {f'({options})' if options else ''}")
+        _attach(connection, f"ATTACH {literal(url)} AS {NAME} {f'({options})' if options else ''}")
         connection.execute(f"USE {NAME}")
     except duckdb.Error as error:
         connection.close()
@@ -45,6 +45,18 @@ def attached(url: str, data: str | None = None, *, read_only: bool = False) -> d
         connection.close()
         raise
     return connection
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Run the ATTACH of a lake. Where its files lie, and so what it takes to reach them, is in its catalog."""
+    try:
+        connection.execute(statement)
+    except duckdb.Error as error:
+        needed = re.search(r"required extension '(\w+)'", str(error))
+        if needed is None:
+            raise
+        load(connection, needed[1])
+        connection.execute(statement)
 
 
 def _refusal(url: str, error: duckdb.Error) -> DepthscopeError:
