@@ -17,7 +17,7 @@ def few_rows(linear: nn.Linear) -> None:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return
 
-    def forward(x: Tensor) -> Tensor:
-        return F.linear(x.to_mkldnn(), linear.weight, linear.bias).to_dense()
+    def forward(input: Tensor) -> Tensor:
+        return F.linear(input.to_mkldnn(), linear.weight, linear.bias).to_dense()
 
     linear.forward = forward  # type: ignore[method-assign]
