@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from statistics import mean
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -32,11 +33,11 @@ COLUMNS = (
 def print_comparison(results: Sequence[Result], expected: int, console: Console) -> None:
     """All that can be said from these results, of `expected` runs."""
     found = standings(results)
-    console.print(_table(COLUMNS, (_row(standing) for standing in found)))
+    _show(console, COLUMNS, (_row(standing) for standing in found))
     rates = sorted({result.recipe.lr for result in results})
     if len(rates) > 1:
         console.print("\nFinal held-out loss against learning rate (mean over seeds)")
-        console.print(_table(("Strategy", *(f"{r:g}" for r in rates)), (_rates(s, results, rates) for s in found)))
+        _show(console, ("Strategy", *(f"{r:g}" for r in rates)), (_rates(s, results, rates) for s in found))
     say(console, "")
     for line in _lines(found, len(results), expected):
         say(console, line)
@@ -105,10 +106,14 @@ def _rates(standing: Standing, results: Sequence[Result], rates: Sequence[float]
     return (standing.strategy, *cells)
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def _show(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table whose cells may break between words; in a terminal that is narrower still its lines run on."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in titles:
-        table.add_column(title, justify="left" if title == titles[0] else "right", no_wrap=True)
-    for row in rows:
+    cells = [tuple(titles), *map(tuple, rows)]
+    for column in zip(*cells, strict=True):
+        widest = max(len(word) for cell in column for word in cell.split() or [""])
+        table.add_column(column[0], justify="right" if table.columns else "left", min_width=widest)
+    for row in cells[1:]:
         table.add_row(*map(Text, row))
-    return table
+    least = Measurement.get(console, console.options.update(max_width=1000), table).minimum
+    console.print(table, width=max(console.width, least), crop=False)
