@@ -117,6 +117,8 @@ class _Reader:
             return None
         if op.kind == "add":
             return self._added(node, op)
+        if op.kind == "minus":
+            return self._less(op)
         if op.kind == "norm":
             return self._normed(self.path(op.inputs[0]), "")
         return self.path(op.inputs[0])
@@ -148,6 +150,11 @@ class _Reader:
         carry, branch, joins = (first, second, left) if left is not None else (second, first, right)
         assert joins is not None
         return [*joins, _Joined(carry, branch, node, self._scale_of(carry))]
+
+    def _less(self, op: Op) -> list[_Joined] | None:
+        """The stream less a share of itself, as a gate on it does (GPAS, arXiv 2506.22049); else no stream any more."""
+        joins = self.path(op.inputs[0])
+        return joins if joins is not None and joins == self.path(op.inputs[1]) else None
 
     def _scale_of(self, node: Node) -> float | None:
         op = self.made.get(node) if node != self.block.input else None

@@ -36,7 +36,8 @@ _SAME = {
 
 @dataclass(frozen=True)
 class Op:
-    """How a node was made: 'add' of two nodes, 'scale' of one, 'norm' of one, or the 'same' values in a new tensor."""
+    """How a node was made: 'add' of two nodes, 'minus' of two of equal shape, 'scale' of one, 'norm' of one, or the
+    'same' values in a new tensor."""
 
     kind: str
     inputs: tuple[Node, ...]
@@ -127,6 +128,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _op(func: Any, args: tuple[Any, ...], inputs: tuple[Node, ...], result: Any) -> Op | None:
     if func in _ADDS and len(inputs) == 2 and args[0].shape == args[1].shape:
         return Op("add", inputs)
+    if func is _aten.sub.Tensor and len(inputs) == 2 and args[0].shape == args[1].shape:
+        return Op("minus", inputs)
     if func in _SCALES and inputs:
         return _by_hand(args, inputs, result) or _scale(func, args, inputs)
     if func in _SHIFTS and len(inputs) == 2 and _is_small(args[0].shape, args[1].shape):

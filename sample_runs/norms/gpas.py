@@ -53,4 +53,5 @@ GPAS = Strategy(
     flow="y = x + F(N(x)); x' = y - silu(a) stop(y)",
     source="arXiv 2506.22049",
     block=gpas_block,
+    placement="pre",
 )
