@@ -24,7 +24,7 @@ EXAMPLE = batches(1, seed=5)[0]
 
 
 def small():
-    return build_model("pre", layers=3, width=32, heads=2, vocab=64, seed=1)
+    return build_model("pre", layers=2, width=32, heads=2, vocab=64, seed=1)
 
 
 def compile_outer(model, attach, backend):
@@ -125,12 +125,14 @@ def test_two_forwards_before_a_backward_pool_exactly(mode, store_path, read):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_no_graph_is_added_once_on_and_off_are_built(mode, store_path):
-    run(MODES[mode], store_path, "r", steps=4)
-    built = counters["stats"]["unique_graphs"]
-    torch._dynamo.reset()
-    counters.clear()
-    run(MODES[mode], store_path, "again", steps=14)
-    assert counters["stats"]["unique_graphs"] == built
+    built = {}
+
+    def every(step):
+        built.setdefault(step, counters["stats"]["unique_graphs"])
+        return step % 2 == 0
+
+    run(MODES[mode], store_path, "r", steps=14, every=every)
+    assert 0 < built[4] == counters["stats"]["unique_graphs"]
 
 
 def test_graphs_do_not_grow_with_depth(store_path):
@@ -176,7 +178,7 @@ def test_blocks_are_measured_where_no_forward_is_ever_seen(store_path, read):
     compiled_losses(torch.compile(model, fullgraph=True, backend="aot_eager"), probe)
     stats = rows(read, "r")
     assert sorted(set(stats.step)) == [0, 1, 2, 3]
-    assert sorted(stats[stats.site == "resid_post"].layer.unique()) == [0, 1, 2, 3]
+    assert sorted(stats[stats.site == "resid_post"].layer.unique()) == [0, 1, 2]
     assert read().events().empty
 
 
