@@ -1,5 +1,10 @@
-"""Following runs that are being trained: look every 2 to 5 seconds, redraw only when the store has something new."""
+"""Following runs that are being trained: look every few seconds, redraw only when the store has something new.
 
+Server and browser often share the cores with the trainings, and those go first: where all cores are busy, a page looks
+the more rarely (benchmarks/live_cost.py).
+"""
+
+import os
 import time
 from collections.abc import Callable, Iterable
 
@@ -12,8 +17,10 @@ __all__ = ["follow", "keep_folded", "rest", "still_running"]
 
 FASTEST, SLOWEST = 2.0, 5.0
 """Seconds from one look to the next: the more a redraw costs, the rarer it is."""
+SLOWEST_IF_BUSY = 60.0
+"""The same where other processes want all of this machine's cores."""
 RESTS = 20
-"""A redraw is followed by so many times its own duration of rest, within these limits; trainings go first."""
+"""A redraw is followed by so many times its own duration of rest, within these limits."""
 FOLD_SECONDS = 30.0
 
 
@@ -23,7 +30,7 @@ def follow(changed: Callable[[], bool], cost: float = 0.0) -> None:
     `cost`: seconds that drawing the page took.
     """
     drawn = time.monotonic()
-    seconds = rest(cost)
+    seconds = rest(cost, all_cores_busy())
 
     @st.fragment(run_every=seconds)
     def tick() -> None:
@@ -33,9 +40,17 @@ def follow(changed: Callable[[], bool], cost: float = 0.0) -> None:
     tick()
 
 
-def rest(cost: float) -> float:
+def rest(cost: float, busy: bool) -> float:
     """Seconds until the next look after a page that took `cost` seconds to draw."""
-    return min(SLOWEST, max(FASTEST, RESTS * cost))
+    return min(SLOWEST_IF_BUSY if busy else SLOWEST, max(FASTEST, RESTS * cost))
+
+
+def all_cores_busy() -> bool:
+    """Whether as many processes as there are cores wanted to run in the last minute; False where nobody can say."""
+    try:
+        return os.getloadavg()[0] >= (os.cpu_count() or 1)
+    except (AttributeError, OSError):  # Windows has no load average
+        return False
 
 
 @st.cache_data(ttl=FOLD_SECONDS, show_spinner=False)

@@ -56,17 +56,17 @@ def _loaded(url: str) -> float:
 
 
 def _last_steps(url: str) -> int:
-    """The newest step of the loss in all runs together; -1 while it does not answer, 0 while it knows none."""
+    """The newest steps of the losses of all runs, added up; -1 while it does not answer, 0 while it knows none."""
     try:
         with urllib.request.urlopen(f"{url}/data/plugin/scalars/tags", timeout=60) as answer:
-            runs = [run for run, tags in json.load(answer).items() if "loss" in tags]
-        return sum(_last_step(url, run) for run in runs)
+            tags = {(run, tag) for run, names in json.load(answer).items() for tag in names if tag.endswith("loss")}
+        return sum(_last_step(url, run, tag) for run, tag in tags)
     except OSError:
         return -1
 
 
-def _last_step(url: str, run: str) -> int:
-    query = urllib.parse.urlencode({"run": run, "tag": "loss"})
+def _last_step(url: str, run: str, tag: str) -> int:
+    query = urllib.parse.urlencode({"run": run, "tag": tag})
     with urllib.request.urlopen(f"{url}/data/plugin/scalars/scalars?{query}", timeout=60) as answer:
         return int(json.load(answer)[-1][1])
 

@@ -56,7 +56,8 @@ def _told(running: int, shown: int) -> str:
         return f"None of the {shown} runs on screen is training; the page moves on as soon as one writes something new."
     return (
         f"{running} of {shown} runs on screen {'is' if running == 1 else 'are'} training. The page looks every 2 to 5 "
-        "seconds and draws only what changed; a zoom stays. Follow live, in the sidebar, pauses it."
+        "seconds, more rarely where all cores are busy, and draws only what changed; a zoom stays. Follow live, in "
+        "the sidebar, pauses it."
     )
 
 

@@ -7,9 +7,19 @@ import pytest
 from depthscope.app import live
 
 
-@pytest.mark.parametrize(("cost", "seconds"), [(0.0, 2.0), (0.15, 3.0), (4.0, 5.0)])
-def test_the_more_a_page_costs_the_rarer_it_is_drawn(cost, seconds):
-    assert live.rest(cost) == pytest.approx(seconds)
+@pytest.mark.parametrize(
+    ("cost", "free", "busy"), [(0.0, 2.0, 2.0), (0.15, 3.0, 3.0), (1.5, 5.0, 30.0), (4.0, 5.0, 60.0)]
+)
+def test_the_more_a_page_costs_the_rarer_it_is_drawn(cost, free, busy):
+    assert live.rest(cost, busy=False) == pytest.approx(free)
+    assert live.rest(cost, busy=True) == pytest.approx(busy)
+
+
+@pytest.mark.parametrize(("load", "busy"), [(1.9, False), (2.0, True)])
+def test_cores_are_busy_when_as_many_processes_want_them(load, busy, monkeypatch):
+    monkeypatch.setattr(live.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(live.os, "cpu_count", lambda: 2)
+    assert live.all_cores_busy() is busy
 
 
 def test_a_store_is_folded_once_in_a_while():
