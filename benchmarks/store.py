@@ -21,7 +21,7 @@ from pathlib import Path
 from unittest import mock
 
 import duckdb
-from store_rows import LAYERS, LONG, PER_STEP, RUNS, write_long, write_runs
+from store_rows import LAYERS, LONG, LONG_STEPS, OF_STEP, PER_STEP, RUNS, write_long, write_runs
 
 from depthscope.store import (
     RunInfo,
@@ -90,6 +90,7 @@ def in_parquet(root: Path, folder: Path) -> tuple[int, float]:
 def in_sqlite(root: Path, folder: Path) -> tuple[int, float]:
     """The same rows in one table of SQLite; and the heatmap's rows there, in ms, warm."""
     target = folder / "plain.sqlite"
+    target.unlink(missing_ok=True)
     with duckdb.connect(str(root / "depthscope.duckdb"), read_only=True) as source:
         described = source.execute("SELECT name FROM pragma_table_info('layer_stats')").fetchall()
         columns = [row[0] for row in described]
@@ -104,16 +105,20 @@ def in_sqlite(root: Path, folder: Path) -> tuple[int, float]:
     return target.stat().st_size, warm
 
 
+def steps_for(millions: int) -> int:
+    return max(1, millions * 1_000_000 // (RUNS * PER_STEP))
+
+
 def made(millions: int, folder: Path) -> tuple[Path, int]:
     """A store with that many million values waiting in its spool, and how many they are exactly."""
-    kept, steps = folder / f"segments {millions}M", max(1, millions * 1_000_000 // (RUNS * PER_STEP))
+    kept, steps = folder / f"segments {millions}M", steps_for(millions)
     if not kept.exists():
         write_runs(kept, RUNS, steps)
         write_long(kept)
     root = folder / "runs"
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(kept, root)
-    return root, RUNS * steps * PER_STEP
+    return root, RUNS * steps * (PER_STEP + OF_STEP) + LONG_STEPS * OF_STEP
 
 
 def at_size(millions: int, folder: Path) -> None:
@@ -133,6 +138,7 @@ def at_size(millions: int, folder: Path) -> None:
     done = compact(root)
     print(f"  compact: {time.perf_counter() - start:.1f} s, {done.after / values:.2f} B/value", flush=True)
     show_queries(root, "compacted")
+    values = RUNS * steps_for(millions) * PER_STEP  # the next two hold layer_stats only
     size, heatmap = in_parquet(root, folder)
     print(f"  plain Parquet, zstd, sorted: {size / values:.2f} B/value, heatmap {heatmap:.0f} ms", flush=True)
     if millions <= 10:

@@ -7,7 +7,7 @@ import duckdb
 
 from depthscope.store import RunInfo, Step, open_run
 
-__all__ = ["LAYERS", "LONG", "LONG_STEPS", "PER_STEP", "RUNS", "SITES", "write_long", "write_runs"]
+__all__ = ["LAYERS", "LONG", "LONG_STEPS", "OF_STEP", "PER_STEP", "RUNS", "SITES", "write_long", "write_runs"]
 
 LAYERS = 24
 ACTIVATION = ["variance", "variance_median", "mean_square", "abs_max", "median_abs", "kurtosis", "nonfinite"]
@@ -24,6 +24,8 @@ SITES = {
     "mlp": PARAMETER,
 }
 PER_STEP = sum(len(metrics) for metrics in SITES.values()) * LAYERS
+OF_STEP = 3
+"""Measured numbers of a step itself: loss, tokens, time."""
 RUNS = 8
 SEGMENT_STEPS = 50
 LONG, LONG_STEPS = "long", 100_000
