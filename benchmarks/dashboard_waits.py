@@ -67,7 +67,7 @@ def zoomed(page: Page, url: str, repeat: int) -> None:
         page.goto(f"{url}/live")
         wait(lambda: page.evaluate(f"{PLOTS}.length") > 0)
         idle(page)
-        left, right, y, count = page.evaluate(
+        left, right, y, before = page.evaluate(
             f"(g => {{ const r = g.getBoundingClientRect(), s = g._fullLayout._size, x = r.x + s.l;"
             f" return [x + 0.6 * s.w, x + 0.7 * s.w, r.y + s.t + s.h / 2, g._fullData.at(-1).x.at(0)] }})({PLOTS}[0])"
         )
@@ -77,7 +77,7 @@ def zoomed(page: Page, url: str, repeat: int) -> None:
         page.mouse.move(right, y)
         page.mouse.up()
         started = time.monotonic()
-        wait(lambda: page.evaluate(f"{PLOTS}[0]._fullData.at(-1).x.at(0)") != count)  # noqa: B023
+        wait(lambda: page.evaluate(f"{PLOTS}[0]._fullData.at(-1).x.at(0)") != before)  # noqa: B023
         taken.append(time.monotonic() - started)
         idle(page)
     print(f"one stretch of it      {statistics.median(taken):6.2f}")
@@ -91,9 +91,8 @@ def listed(page: Page, url: str, count: int, repeat: int) -> None:
     first = time.monotonic() - begun
     wait(lambda: page.locator(IDLE).count() and "Verdicts:" not in _words(page))
     judged = time.monotonic() - begun
-    print(
-        f"table of {count:,} runs    {_again(page, repeat):6.2f}   first visit {first:.2f}, all verdicts {judged:.1f}"
-    )
+    again = _again(page, repeat)
+    print(f"table of {count:,} runs    {again:6.2f}   first visit {first:.2f}, all verdicts {judged:.1f}")
     print(f"a search among them    {_search(page, count):6.2f}")
 
 
