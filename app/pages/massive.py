@@ -21,9 +21,11 @@ ABOUT = (
     "is a property of the model; one that wanders is noise. Tokens are counted from 0."
 )
 COLUMNS = {
-    "Share of steps": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width=120),
+    "Share of steps": st.column_config.ProgressColumn(
+        "Steps", help="Share of the sampled steps", format="%.0f%%", min_value=0.0, max_value=100.0, width=84
+    ),
     "Largest": st.column_config.NumberColumn(format="%.4g", help="Largest magnitude met in any block at any step"),
-    "Last at step": st.column_config.NumberColumn(format="localized"),
+    "Last at step": st.column_config.NumberColumn("Last", help="Step of the last one", format="localized", width=56),
 }
 
 
