@@ -84,10 +84,9 @@ def _ticks(x: tuple[float, ...]) -> dict[str, object]:
 
 
 def _edges(x: tuple[float, ...]) -> list[float]:
-    """The outer edges of the cells, not before step 0: Plotly would leave room for the markers on them."""
+    """The outer edges of the cells: Plotly would leave room for the markers that lie on them."""
     first, last = (x[1] - x[0], x[-1] - x[-2]) if len(x) > 1 else (1.0, 1.0)
-    left = x[0] - first / 2
-    return [max(left, 0.0) if len(x) > 1 and x[0] >= 0 else left, x[-1] + last / 2]
+    return [x[0] - first / 2, x[-1] + last / 2]
 
 
 def _heatmap(info: Heat, cells: np.ndarray) -> go.Heatmap:
