@@ -17,7 +17,7 @@ __all__ = ["follow", "keep_folded", "rest", "still_running"]
 
 FASTEST, SLOWEST = 2.0, 5.0
 """Seconds from one look to the next: the more a redraw costs, the rarer it is."""
-SLOWEST_IF_BUSY = 60.0
+SLOWEST_IF_BUSY = 5.0
 """The same where other processes want all of this machine's cores."""
 RESTS = 20
 """A redraw is followed by so many times its own duration of rest, within these limits."""

@@ -27,6 +27,8 @@ from .welcome import welcome
 
 __all__ = ["shell"]
 
+HEARTBEAT_SECONDS = 10.0
+
 
 def shell(first: str = "overview") -> None:
     """Draw the dashboard; `first` names the page that a bare address opens."""
@@ -39,7 +41,8 @@ def shell(first: str = "overview") -> None:
     path = default_store()
     try:
         store = open_store(path)
-        runs = _runs(store)
+        with store.one_look():
+            _draw(place, view, store, _runs(store))
     except StoreBusy as busy:
         st.warning(f"The store is busy, trying again every 2 seconds. {markdown(busy)}", icon=":material/hourglass:")
         follow(lambda: _has_runs(path))
@@ -49,21 +52,26 @@ def shell(first: str = "overview") -> None:
     except DepthscopeError as error:
         welcome(path, str(error))
         follow(lambda: _has_runs(path))
-    else:
-        _draw(place, view, store, runs)
 
 
 def _runs(store: Store) -> pd.DataFrame:
     """The table of runs, oldest first; the last one we had while the database is busy. Raises StoreBusy without one."""
     keep_folded(str(store.path))
     try:
-        frame = run_table(store).sort_values(["started_at", "run"], kind="stable", ignore_index=True)
+        frame = _run_table(store, str(store.path), store.mark())
     except StoreBusy:
         if "_runs" not in st.session_state:
             raise
         return pd.DataFrame(st.session_state["_runs"])
     st.session_state["_runs"] = frame
     return frame
+
+
+@st.cache_data(ttl=HEARTBEAT_SECONDS, max_entries=8, show_spinner=False)
+def _run_table(_store: Store, path: str, mark_of_content: str) -> pd.DataFrame:
+    """Looked up once by the look that finds something new and by the drawing that follows it; no older than the age at
+    which a silent run is seen to be stalled allows. `_store` is that at `path`."""
+    return run_table(_store).sort_values(["started_at", "run"], kind="stable", ignore_index=True)
 
 
 def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:

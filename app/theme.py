@@ -9,6 +9,7 @@ Two dozen colours cannot be told apart at once: see `figures/crowd.py` for what 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import plotly.graph_objects as go
 
@@ -90,7 +91,7 @@ class Theme:
     grid: str
     hover: str
 
-    @property
+    @cached_property
     def template(self) -> go.layout.Template:
         """The Plotly template: quiet grid, no zero line, axis titles next to the numbers, legend above the plot."""
         axis = {

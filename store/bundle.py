@@ -17,8 +17,9 @@ from .errors import BundleInvalid, DepthscopeError, RunMissing, RunNameTaken
 from .ingest import fold_all
 from .layout import Layout
 from .lock import only_one
+from .look import union
 from .manifest import Manifest, bundle_columns, parquet, read_manifest, write_manifest
-from .reader import Store, union, where_sql
+from .reader import Store, where_sql
 from .schema import SCHEMA_VERSION, base_columns, literal, quote, stepped_tables
 from .tail import Tail
 

@@ -18,7 +18,7 @@ from .errors import DepthscopeError, StoreBusy
 from .ingest import IngestResult, fold_all, new_database
 from .layout import Layout, default_store, fsync_folder
 from .lock import only_one
-from .reader import check_version
+from .look import check_version
 from .schema import base_columns, literal, quote
 from .views import make_views
 

@@ -19,9 +19,10 @@ import duckdb
 from .errors import NotAStore, StoreBusy, StoreTooNew
 from .filesystem import refuse_network
 
-__all__ = ["Deadline", "opened", "quiet"]
+__all__ = ["Deadline", "before_opening", "opened", "quiet"]
 
 _ONE_AT_A_TIME = threading.Lock()
+_thread = threading.local()
 _OWN_QUERY = 60.0  # seconds to wait for another query of this process; patience is for other processes
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 # A setting of our own keeps the instance apart from one that the user has open in this process.
@@ -48,6 +49,11 @@ class Deadline:
         return True
 
 
+def before_opening(call: Callable[[], None] | None) -> None:
+    """Have `call` made before this thread opens a database: it gives back the one that this thread keeps open."""
+    _thread.before = call
+
+
 @contextmanager
 def opened(path: Path | None, deadline: Deadline, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the database at `path` (None: an empty one in memory), closed at the end.
@@ -60,6 +66,8 @@ def opened(path: Path | None, deadline: Deadline, *, read_only: bool) -> Iterato
             yield connection
         return
     refuse_network(path, "a database")
+    if (before := getattr(_thread, "before", None)) is not None:
+        before()
     if not _ONE_AT_A_TIME.acquire(timeout=_OWN_QUERY):
         raise StoreBusy(f"expected to open {path} within {_OWN_QUERY:g} s, another query of this process still runs")
     try:

@@ -15,8 +15,8 @@ from . import claims
 from .connect import Deadline, opened, quiet
 from .errors import NotAStore, SchemaTooOld
 from .layout import Layout, Segment, default_store, list_segments
+from .look import check_version
 from .migrate import stored_version
-from .reader import check_version
 from .rescue import Rescued, rescue
 from .schema import base_columns, literal, stepped_tables
 from .tail import above_marks

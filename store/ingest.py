@@ -19,8 +19,8 @@ from .errors import StoreBusy
 from .fold import fold
 from .layout import Layout, default_store, fsync_folder, list_segments
 from .lock import only_one
+from .look import check_version
 from .migrate import migrate
-from .reader import check_version
 from .schema import SCHEMA_VERSION, schema_sql
 from .views import make_views, views_outdated
 

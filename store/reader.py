@@ -1,11 +1,10 @@
 """The read side: the database and the segments not yet folded into it, as one.
 
-Every query opens the database read-only and briefly. The order matters: first the database is opened, which keeps any
-ingest from committing, then the spool is listed. So each row is seen exactly once, in the one place or in the other.
+Every query opens the database read-only and briefly; those within `Store.one_look` share what they open.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from .connect import Deadline, opened
-from .errors import DepthscopeError, NotAStore, SchemaTooOld, StoreBusy, StoreTooNew
-from .layout import Layout, default_store, list_segments
+from .errors import DepthscopeError, SchemaTooOld
+from .layout import Layout, default_store
 from .lock import only_one
-from .merge import merged_sql
-from .migrate import migrate, stored_version
-from .schema import SCHEMA_VERSION, base_columns, quote, schema_sql
-from .tail import Tail, above_marks, load_tail
+from .look import check_version, looked, mark, one_look
+from .migrate import migrate
+from .schema import base_columns, quote
 from .targets.url import target_url
 
 if TYPE_CHECKING:  # frames are made by DuckDB; a training process does not load pandas
@@ -30,12 +28,9 @@ __all__ = [
     "Steps",
     "Store",
     "ask",
-    "check_version",
-    "make_views",
     "one_select",
     "only_select",
     "open_store",
-    "union",
     "where_sql",
 ]
 
@@ -99,16 +94,25 @@ class Store:
 
         Raises StoreBusy past the deadline, DepthscopeError for a statement that is wrong or not a SELECT.
         """
-        with union(Layout(self.path), self.patience, query) as (connection, _):
-            _shut(connection)
+        with looked(Layout(self.path), self.patience, query) as (connection, _):
             return one_select(connection, query, params)
 
     def answer(self, make: Callable[[Mapping[str, str]], Question]) -> "pd.DataFrame":
         """The answer to a question of ours, which `make` puts when it is told the columns of layer_stats."""
-        with union(Layout(self.path), self.patience, "") as (connection, tail):
-            sql, params = make(tail.layer_stats)
-            make_views(connection, tail, sql)
-            return connection.execute(sql, params).df()
+        layout = Layout(self.path)
+        with one_look(layout):
+            with looked(layout, self.patience, "") as (_, tail):
+                sql, params = make(tail.layer_stats)
+            with looked(layout, self.patience, sql) as (connection, _):
+                return connection.execute(sql, params).df()
+
+    def one_look(self) -> AbstractContextManager[None]:
+        """Within it, queries of this thread read the same moment of the store, up to a second long, and cost less."""
+        return one_look(Layout(self.path))
+
+    def mark(self) -> str:
+        """A text that changes when anything is written to the store; to ask for it opens nothing."""
+        return mark(Layout(self.path))
 
     def runs(self) -> "pd.DataFrame":
         """One row a run."""
@@ -264,69 +268,3 @@ def where_sql(steps: Steps, filters: Mapping[str, Any]) -> Question:
             parts.append(f"step {operator} ?")
             params.append(bound)
     return " AND ".join(parts), params
-
-
-@contextmanager
-def union(layout: Layout, patience: float, query: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Tail]]:
-    """A connection in which the tables that `query` names (`runs`, `all_runs`) are the union of database and spool."""
-    layout.check()
-    deadline = Deadline(patience)
-    while True:
-        there = layout.database.exists()
-        with opened(layout.database if there else None, deadline, read_only=True) as connection:
-            if (tail := _load(connection, layout, there)) is not None:
-                make_views(connection, tail, query)
-                yield connection, tail
-                return
-        if not deadline.pause():
-            raise StoreBusy(f"expected a quiet moment of {layout.root} within {patience:g} s, its files keep changing")
-
-
-def _load(connection: duckdb.DuckDBPyConnection, layout: Layout, there: bool) -> Tail | None:
-    """Load the spool; None when files went while they were read, so that the frame would not be whole."""
-    if there:
-        check_version(connection, layout)
-    else:
-        connection.execute(schema_sql())
-    name = connection.execute("SELECT current_database()").fetchall()[0][0]
-    prefix = f"{quote(name)}.main."
-    segments = list_segments(layout.spool)
-    if not there and layout.database.exists():
-        return None  # the first ingest came in between: what it folded is no longer in the spool
-    try:
-        return load_tail(connection, prefix, above_marks(connection, prefix, segments))
-    except OSError:
-        return None
-
-
-def make_views(connection: duckdb.DuckDBPyConnection, tail: Tail, query: str) -> None:
-    """Let the tables that a query names, or may name, mean the union. A view costs a millisecond: not all are made."""
-    text = query.lower()
-    for table in base_columns():
-        if table in text:
-            connection.execute(f"CREATE TEMP VIEW {table} AS {merged_sql(table, tail.columns(table), tail.source)}")
-        if f"all_{table}" in text:
-            connection.execute(f"CREATE TEMP VIEW all_{table} AS FROM {table}")
-
-
-def check_version(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    """Raise NotAStore for another database, StoreTooNew for a later schema, SchemaTooOld for an older one."""
-    version = stored_version(connection)
-    if version is None:
-        raise NotAStore(f"expected a depthscope database at {layout.database}, found another one")
-    if version < SCHEMA_VERSION:
-        raise SchemaTooOld(
-            f"expected schema {SCHEMA_VERSION} at {layout.root}, found {version}; `depthscope compact` migrates it"
-        )
-    if version > SCHEMA_VERSION:
-        raise StoreTooNew(
-            f"expected schema {SCHEMA_VERSION} or older at {layout.root}, found {version}; upgrade depthscope"
-        )
-
-
-def _shut(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let the query that follows reach nothing but what is loaded; the user's own instance stays as it is."""
-    ours = not connection.execute("SELECT current_setting('python_enable_replacements')").fetchall()[0][0]
-    if ours:
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")

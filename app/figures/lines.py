@@ -20,7 +20,7 @@ from .blank import blank_figure
 from .crowd import add_context, bright_strategies, crowd_note, in_front
 from .end_labels import label_ends
 from .line import Line
-from .marks import Mark, add_marks
+from .marks import Mark, add_marks, marks_note
 
 __all__ = [
     "Line",
@@ -74,7 +74,7 @@ class Lines:
     @property
     def note(self) -> str:
         """What a careful reader must know."""
-        return joined(self.about, self.outside, self.crowd)
+        return joined(self.about, self.outside, self.crowd, marks_note(self.marks))
 
     @property
     def empty(self) -> bool:

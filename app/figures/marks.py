@@ -1,5 +1,6 @@
 """Phases of a run (`probe.event`) and the steps where it was resumed, as upright lines under a figure over training."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,12 @@ from ..text import plotly as safe
 from ..view import View
 from .frames import numbers
 
-__all__ = ["Mark", "add_marks", "marks_of", "with_marks"]
+__all__ = ["Mark", "add_marks", "marks_note", "marks_of", "with_marks"]
 
 _KINDS = ("phase", "resume")
 _GREY = "#7F7F7F"
-_MOST = 12  # labels that are written; further lines are drawn without
+_MOST_LINES = 100  # more of them are a grey wall, and seconds of drawing
+_MOST_LABELS = 12  # further lines are drawn without one
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,28 @@ def marks_of(frame: pd.DataFrame, divisor: float) -> tuple[Mark, ...]:
 
 
 def add_marks(figure: go.Figure, marks: Sequence[Mark]) -> None:
-    """One dotted line a mark, labelled with its run where runs differ."""
+    """One dotted line a mark, labelled with its run where runs differ; evenly picked ones where there are too many."""
     several = len({mark.run for mark in marks}) > 1
-    for i, mark in enumerate(marks):
-        label = f"{mark.run}: {mark.text}" if several else mark.text
-        figure.add_vline(x=mark.x, line={"color": _GREY, "width": 1, "dash": "dot"}, layer="below")
-        if i < _MOST:
-            figure.add_annotation(
-                x=mark.x, y=1, yref="paper", yanchor="top", xanchor="left", textangle=90, showarrow=False,
-                text=safe(label, 40), font={"size": 10},
-            )  # fmt: skip
+    drawn = marks[:: math.ceil(len(marks) / _MOST_LINES)] if marks else ()
+    figure.update_layout(
+        shapes=[_line(mark) for mark in drawn],
+        annotations=[_label(mark, several) for mark in drawn[:_MOST_LABELS]],
+    )
+
+
+def marks_note(marks: Sequence[Mark]) -> str:
+    """A sentence where there are more marks than lines; '' otherwise."""
+    every = math.ceil(len(marks) / _MOST_LINES)
+    return f"One in {every:,} of {len(marks):,} marks of phases and resumes is drawn." if every > 1 else ""
+
+
+def _line(mark: Mark) -> dict[str, object]:
+    grey = {"color": _GREY, "width": 1, "dash": "dot"}
+    return {"type": "line", "x0": mark.x, "x1": mark.x, "y0": 0, "y1": 1, "yref": "y domain", "line": grey,
+            "layer": "below"}  # fmt: skip
+
+
+def _label(mark: Mark, several: bool) -> dict[str, object]:
+    text = f"{mark.run}: {mark.text}" if several else mark.text
+    return {"x": mark.x, "y": 1, "yref": "paper", "yanchor": "top", "xanchor": "left", "textangle": 90,
+            "showarrow": False, "text": safe(text, 40), "font": {"size": 10}}  # fmt: skip

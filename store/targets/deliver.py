@@ -22,7 +22,7 @@ from ..fold import Dialect, Folded, fold
 from ..ingest import create_database
 from ..layout import Layout, Segment, fsync_folder, list_segments
 from ..lock import only_one
-from ..reader import check_version
+from ..look import check_version
 from ..schema import base_columns, literal, quote
 from ..upkeep import compact_when_due
 from . import ducklake

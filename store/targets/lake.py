@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from ..errors import StoreMissing
-from ..reader import make_views, one_select
+from ..look import make_views
+from ..reader import one_select
 from ..schema import literal
 from ..tail import load_tail
 from . import ducklake

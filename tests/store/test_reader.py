@@ -216,7 +216,7 @@ class TestBusy:
             entered.set()
             leave.wait(30)
 
-        with mock.patch("depthscope.store.reader._shut", side_effect=dawdle):
+        with mock.patch("depthscope.store.look._shut", side_effect=dawdle):
             thread = threading.Thread(target=open_store(halves).sql, args=("SELECT 1",))
             thread.start()
             assert entered.wait(30)
@@ -233,9 +233,9 @@ class TestBusy:
 class TestNeverPartial:
     def test_a_segment_that_goes_while_it_is_read(self, halves: Path) -> None:
         """A file vanishes between listing and reading only when it was folded since: the reader looks again."""
-        from depthscope.store import reader
+        from depthscope.store import look
 
-        real = reader.list_segments
+        real = look.list_segments
         calls = []
 
         def listed(spool: Path) -> list[object]:
@@ -245,22 +245,22 @@ class TestNeverPartial:
                 found[-1] = found[-1]._replace(path=spool / "gone.parquet")
             return found
 
-        with mock.patch.object(reader, "list_segments", listed):
+        with mock.patch.object(look, "list_segments", listed):
             assert len(open_store(halves).layer_stats()) == 12
         assert len(calls) == 2
 
     def test_the_first_ingest_comes_in_between(self, root: Path) -> None:
-        from depthscope.store import reader
+        from depthscope.store import look
 
         write_run(root)
-        real = reader.list_segments
+        real = look.list_segments
 
         def listed(spool: Path) -> list[object]:
             if not (root / "depthscope.duckdb").exists():  # later the reader itself has it open
                 ingest(root)
             return list(real(spool))
 
-        with mock.patch.object(reader, "list_segments", listed):
+        with mock.patch.object(look, "list_segments", listed):
             assert len(open_store(root).layer_stats()) == 6
 
     def test_readers_beside_a_writer_and_an_ingester_see_each_row_once(self, root: Path, quick: None) -> None:
