@@ -1,7 +1,7 @@
 """Following runs that are being trained: look every few seconds, redraw only when the store has something new.
 
 Server and browser often share the cores with the trainings, and those go first: where all cores are busy, a page looks
-the more rarely (benchmarks/live_cost.py).
+as often as a small share of the machine allows (benchmarks/live_cost.py).
 """
 
 import os
@@ -17,20 +17,22 @@ __all__ = ["follow", "keep_folded", "rest", "still_running"]
 
 FASTEST, SLOWEST = 2.0, 5.0
 """Seconds from one look to the next: the more a redraw costs, the rarer it is."""
-SLOWEST_IF_BUSY = 5.0
+SLOWEST_IF_BUSY = 60.0
 """The same where other processes want all of this machine's cores."""
-RESTS = 20
-"""A redraw is followed by so many times its own duration of rest, within these limits."""
+SHARE = 0.02
+"""What a page that follows may take of all cores."""
+WITH_BROWSER = 2.0
+"""Seconds of computing of server and browser together, for one of the server."""
 FOLD_SECONDS = 30.0
 
 
 def follow(changed: Callable[[], bool], cost: float = 0.0) -> None:
     """Rerun the page as soon as `changed()`, which is asked every few seconds while the page is open.
 
-    `cost`: seconds that drawing the page took.
+    `cost`: seconds of computing (all threads of the server) that drawing the page took.
     """
     drawn = time.monotonic()
-    seconds = rest(cost, all_cores_busy())
+    seconds = rest(cost, os.cpu_count() or 1, all_cores_busy())
 
     @st.fragment(run_every=seconds)
     def tick() -> None:
@@ -40,9 +42,10 @@ def follow(changed: Callable[[], bool], cost: float = 0.0) -> None:
     tick()
 
 
-def rest(cost: float, busy: bool) -> float:
-    """Seconds until the next look after a page that took `cost` seconds to draw."""
-    return min(SLOWEST_IF_BUSY if busy else SLOWEST, max(FASTEST, RESTS * cost))
+def rest(cost: float, cores: int, busy: bool) -> float:
+    """Seconds until the next look after a page that took the server `cost` seconds of computing."""
+    wanted = WITH_BROWSER * cost / (SHARE * cores)
+    return min(SLOWEST_IF_BUSY if busy else SLOWEST, max(FASTEST, wanted))
 
 
 def all_cores_busy() -> bool:

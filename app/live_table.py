@@ -69,9 +69,11 @@ def _row(run: Mapping[Any, Any], pace: Mapping[Any, Any], now: datetime) -> Sequ
 
 
 def duration(seconds: float) -> str:
-    """'42 s', '12 min', '3.4 h'."""
+    """'42 s', '12 min', '3.4 h', '5 days'."""
     if not math.isfinite(seconds):
         return ""
     if seconds < 90:
         return f"{max(0.0, seconds):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"

@@ -44,7 +44,9 @@ def menu(first: str) -> Menu:
     asked = st.navigation([*addresses, by_name], position="hidden")
     asked.run()
     page = next((page for page, address in zip(PAGES, addresses, strict=True) if address == asked), start)
-    return Menu(page, addresses, st.sidebar.empty())
+    # The link to the page on screen leads to the name it was asked by, or it would not be marked as the present one.
+    links = tuple(asked if each is page else address for each, address in zip(PAGES, addresses, strict=True))
+    return Menu(page, links, st.sidebar.empty())
 
 
 def _address(page: Page, default: bool) -> Address:

@@ -116,7 +116,7 @@ def _last() -> OrderedDict[tuple[str, View], pd.DataFrame]:
 def revision(runs: pd.DataFrame, shown: Iterable[str] | None = None) -> str:
     """A short text that changes when the content of the runs `shown` (None: all) does: steps and states."""
     wanted = None if shown is None else set(shown)
-    states = zip(runs["run"], runs["status"], runs["last_step"], strict=True)
+    states = zip(runs["run"], runs["status"], runs["last_step"].astype("Int64"), strict=True)
     content = "\n".join(repr(state) for state in states if wanted is None or state[0] in wanted)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

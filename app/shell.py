@@ -79,7 +79,7 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
         welcome(store.path, f"The store at {store.path} has no runs yet.")
         follow(lambda: _has_runs(store.path))
         return
-    started = time.monotonic()
+    started = time.process_time()
     view = stretch_control(sidebar(asked, runs), asked.x)
     scene = Scene(store, view, runs, DARK if st.context.theme.type == "dark" else LIGHT, place.links)
     st.header(place.page.title, anchor=False)
@@ -102,7 +102,7 @@ def _draw(place: Menu, asked: View, store: Store, runs: pd.DataFrame) -> None:
         notice.caption(f":material/hourglass: Showing the last frame: {markdown(scene.busy[0])}")
     if (place.page.live or still_running(runs, view.runs)) and live_toggle():
         seen = revision(runs)
-        follow(lambda: revision(_runs(store)) != seen, cost=time.monotonic() - started)
+        follow(lambda: revision(_runs(store)) != seen, cost=time.process_time() - started)
     st.sidebar.caption(f"Store: {markdown(store.path)}")
 
 

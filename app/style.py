@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-__all__ = ["ICON", "LOGO", "PAGE_STYLE", "THEME", "chip_style"]
+__all__ = ["CONTROLS", "ICON", "LOGO", "PAGE_STYLE", "PAIR", "THEME", "chip_style"]
 
 THEME = {
     "theme.light.primaryColor": "#00598c",
@@ -30,6 +30,10 @@ LOGO = (
 )
 """A grey that reads on either ground: an image does not follow the theme."""
 
+PAIR, CONTROLS = "pair", "controls"
+"""Keys of rows of columns: of two charts, and of what is chosen. What is too narrow for its place takes the next line.
+"""
+
 PAGE_STYLE = """<style>
 .stMainBlockContainer { padding: 3.6rem 3rem 3rem; }
 .stMainBlockContainer h2 { padding: 0 0 0.5rem; font-size: 1.75rem; }
@@ -40,6 +44,9 @@ PAGE_STYLE = """<style>
   .stMainBlockContainer { padding: 3.6rem 1.25rem 2rem; }
   [data-testid="stSidebar"][aria-expanded="true"] { width: 236px !important; min-width: 236px !important; }
 }
+.st-key-pair .stColumn { min-width: min(26rem, 100%); }
+.st-key-controls .stColumn { min-width: min(10rem, 100%); }
+.st-key-controls .stColumn:has(.stColumn) { min-width: min(25rem, 100%); }
 [data-testid="stSidebar"] [data-testid="stMultiSelect"] [role="group"] { max-height: none; }
 [data-testid="stMultiSelect"] [data-tag] {
   background: rgba(127, 132, 148, 0.16); color: inherit; border-left: 4px solid transparent; max-width: 100%;

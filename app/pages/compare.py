@@ -12,6 +12,7 @@ from ..figures.difference import baseline_of
 from ..group_view import group_control, group_view
 from ..grouping import groups_of
 from ..scene import Scene
+from ..style import CONTROLS
 from ..summary_view import summary_view
 from ..text import labels
 from ..view import View
@@ -48,7 +49,7 @@ def compare(scene: Scene) -> View:
 
 def _difference(scene: Scene, view: View) -> View:
     """One run against the baseline over layers and steps."""
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.container(key=CONTROLS).columns([2, 3], gap="medium")
     base = baseline_of(view)
     with left:
         others = [run for run in view.runs if run != base]

@@ -10,6 +10,7 @@ from ..definitions import definition
 from ..figures import FIGURES
 from ..play import played_step_control
 from ..scene import Scene
+from ..style import CONTROLS
 from ..view import DEPTHS, View
 from ..widgets import choice
 from .page import Page
@@ -19,7 +20,8 @@ __all__ = ["DEPTH"]
 
 def depth(scene: Scene) -> View:
     """The profile of the chosen metric; of the stream's size also what theory says of it at initialisation."""
-    controls, slider, axis = st.columns([5, 4, 2], gap="medium")
+    controls, place = st.container(key=CONTROLS).columns([5, 6], gap="medium")
+    slider, axis = place.columns([4, 2], gap="medium")
     with controls:
         view = metric_controls(scene, scene.view)
     with slider:

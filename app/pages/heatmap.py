@@ -9,6 +9,7 @@ from ..controls import metric_controls, metric_heading, step_control
 from ..definitions import definition
 from ..figures import FIGURES
 from ..scene import Scene
+from ..style import CONTROLS, PAIR
 from ..text import labels
 from ..url import WIDGET
 from ..view import View
@@ -23,14 +24,14 @@ def heatmap(scene: Scene) -> View:
     if not scene.view.runs:
         st.info("Choose a run in the sidebar.")
         return scene.view
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.container(key=CONTROLS).columns([2, 3], gap="medium")
     with left:
         run = pick("run", "Run", labels(scene.view.runs), scene.view.focus)
     with right:
         view = metric_controls(scene, replace(scene.view, run=run))
     definition(scene.metrics(), view.metric)
     heat = st.container()
-    left, right = st.columns(2, gap="medium")
+    left, right = st.container(key=PAIR).columns(2, gap="medium")
     with left:
         view = _layers(scene, view)
     with right:

@@ -9,13 +9,14 @@ from ..figures import FIGURES
 from ..listing import strategy_cell
 from ..live_table import live_table
 from ..scene import Scene
+from ..style import PAIR
 from ..view import View
 from .page import Page
 
 __all__ = ["LIVE"]
 
 COLUMNS = {
-    "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width=120),
+    "Progress": st.column_config.ProgressColumn(format="%.0f%%", min_value=0.0, max_value=100.0, width=96),
     "Step": st.column_config.NumberColumn(format="localized"),
     "Loss": st.column_config.NumberColumn(format="%.4f"),
     "Steps/s": st.column_config.NumberColumn(format="%.3g", help="Over the newest 50 steps"),
@@ -41,7 +42,7 @@ def live(scene: Scene) -> View:
         placeholder="–",
         alt="Runs on screen: how far and how fast each is",
     )
-    left, right = st.columns(2, gap="medium")
+    left, right = st.container(key=PAIR).columns(2, gap="medium")
     with left:
         chart(scene, FIGURES["loss"], scene.view)
     with right:

@@ -8,11 +8,12 @@ from depthscope.app import live
 
 
 @pytest.mark.parametrize(
-    ("cost", "free", "busy"), [(0.0, 2.0, 2.0), (0.15, 3.0, 3.0), (1.5, 5.0, 30.0), (4.0, 5.0, 60.0)]
+    ("cost", "cores", "free", "busy"),
+    [(0.0, 2, 2.0, 2.0), (0.06, 2, 3.0, 3.0), (0.4, 2, 5.0, 20.0), (0.4, 16, 2.5, 2.5), (4.0, 2, 5.0, 60.0)],
 )
-def test_the_more_a_page_costs_the_rarer_it_is_drawn(cost, free, busy):
-    assert live.rest(cost, busy=False) == pytest.approx(free)
-    assert live.rest(cost, busy=True) == pytest.approx(busy)
+def test_the_more_of_a_machine_a_page_takes_the_rarer_it_is_drawn(cost, cores, free, busy):
+    assert live.rest(cost, cores, busy=False) == pytest.approx(free)
+    assert live.rest(cost, cores, busy=True) == pytest.approx(busy)
 
 
 @pytest.mark.parametrize(("load", "busy"), [(1.9, False), (2.0, True)])

@@ -49,7 +49,8 @@ def test_a_run_that_told_no_length_and_one_that_ended_have_nothing_left():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (float("inf"), "")]
+    ("seconds", "words"),
+    [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (432000, "5 days"), (float("inf"), "")],
 )
 def test_durations_in_words(seconds, words):
     assert duration(seconds) == words

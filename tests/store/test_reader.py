@@ -4,7 +4,7 @@ from unittest import mock
 
 import duckdb
 import pytest
-from stores import flushed, process, stats, wait_until, write_run
+from stores import flushed, process, script, stats, wait_until, write_run
 
 from depthscope.store import (
     DepthscopeError,
@@ -23,6 +23,7 @@ from depthscope.store import (
     StoreMissing,
     default_store,
     ingest,
+    look,
     open_run,
     open_store,
 )
@@ -230,11 +231,78 @@ class TestBusy:
         assert len(open_store(halves).runs()) == 2
 
 
+class TestOneLook:
+    def test_queries_share_what_the_first_one_opens(self, halves: Path) -> None:
+        store = open_store(halves)
+        with mock.patch("depthscope.store.look.load_tail", wraps=look.load_tail) as loads:
+            with store.one_look():
+                assert len(store.runs()) == 2
+                assert store.sql("SELECT count(*) AS n FROM layer_stats")["n"].tolist() == [12]
+                assert len(store.layer_stats()) == 12
+                assert store.sql("SELECT count(*) AS n FROM all_runs")["n"].tolist() == [2]
+            assert loads.call_count == 1
+            store.runs()
+        assert loads.call_count == 2
+
+    def test_it_is_the_same_moment_until_it_is_old(self, halves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = open_store(halves)
+        with store.one_look():
+            assert len(store.runs()) == 2
+            write_run(halves, "c")
+            assert len(store.runs()) == 2
+            monkeypatch.setattr(look, "LONGEST", 0.0)
+            assert len(store.runs()) == 3
+
+    def test_what_this_thread_opens_otherwise_ends_it(self, halves: Path) -> None:
+        """Nothing waits for the lock that its own look holds."""
+        store = open_store(halves)
+        with store.one_look():
+            assert len(store.runs()) == 2
+            assert ingest(halves).folded > 0
+            assert len(open_store(halves).runs()) == 2
+            assert len(store.layer_stats()) == 12
+
+    def test_another_store_in_between(self, halves: Path, tmp_path: Path) -> None:
+        write_run(tmp_path / "other", "x")
+        ingest(tmp_path / "other")
+        store, other = open_store(halves), open_store(tmp_path / "other")
+        with store.one_look(), other.one_look():
+            assert store.runs()["run"].tolist() == ["a", "b"]
+            assert other.runs()["run"].tolist() == ["x"]
+            assert store.runs()["run"].tolist() == ["a", "b"]
+
+    def test_a_wrong_query_leaves_the_next_ones_right(self, halves: Path) -> None:
+        store = open_store(halves)
+        with store.one_look():
+            with pytest.raises(DepthscopeError, match="the query failed"):
+                store.sql("SELECT nothing FROM runs")
+            with pytest.raises(DepthscopeError, match="the query failed"):
+                store.sql("SELECT * FROM read_csv('/etc/passwd')")
+            assert len(store.runs()) == 2
+
+    def test_nothing_stays_open(self, halves: Path) -> None:
+        store = open_store(halves)
+        with pytest.raises(ZeroDivisionError), store.one_look():
+            store.runs()
+            raise ZeroDivisionError
+        done = script("import duckdb, sys; duckdb.connect(sys.argv[1]).close()", halves / "depthscope.duckdb")
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_mark_changes_with_the_store(root: Path) -> None:
+    write_run(root, "a")
+    store = open_store(root)
+    waiting = store.mark()
+    assert store.mark() == waiting
+    ingest(root)
+    folded = store.mark()
+    write_run(root, "b")
+    assert len({waiting, folded, store.mark()}) == 3
+
+
 class TestNeverPartial:
     def test_a_segment_that_goes_while_it_is_read(self, halves: Path) -> None:
         """A file vanishes between listing and reading only when it was folded since: the reader looks again."""
-        from depthscope.store import look
-
         real = look.list_segments
         calls = []
 
@@ -250,8 +318,6 @@ class TestNeverPartial:
         assert len(calls) == 2
 
     def test_the_first_ingest_comes_in_between(self, root: Path) -> None:
-        from depthscope.store import look
-
         write_run(root)
         real = look.list_segments
 

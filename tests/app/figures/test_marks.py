@@ -53,6 +53,16 @@ def test_marks_are_drawn_once_each_and_what_they_say_is_text():
     assert texts == ["a: &lt;b&gt;lr re-warm&lt;/b&gt;", "b: second"]
 
 
+def test_a_loop_that_tells_something_at_every_step_gets_evenly_picked_marks_and_a_sentence():
+    told = [("a", step, "phase", f"epoch {step}") for step in range(5000)]
+    marked = with_marks(Told(*told), VIEW, frame(*(("a", step, step) for step in range(5000))))
+    info = loss_info(marked, VIEW)
+    figure = LOSS.draw(info, LIGHT)
+    assert [shape.x0 for shape in figure.layout.shapes] == list(range(0, 5000, 50))
+    assert [note.text for note in figure.layout.annotations] == [f"epoch {50 * i}" for i in range(12)]
+    assert "One in 50 of 5,000 marks of phases and resumes is drawn." in info.note
+
+
 def test_what_came_before_a_stretch_has_no_mark_in_it():
     store = Told(("a", 3, "phase", "before"), ("a", 6, "phase", "within"), ("b", 6, "phase", "not on screen"))
     marked = with_marks(store, replace(VIEW, zoom=(4.0, 8.0)), frame(("a", 4, 4), ("a", 8, 8)))
