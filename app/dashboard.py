@@ -4,11 +4,13 @@ It listens on 127.0.0.1 and has no login: a tunnel (`ssh -L`) is the way to it f
 """
 
 import errno
+import importlib
 import ipaddress
 import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,6 +113,9 @@ def run_server(store: Path, host: str, port: int) -> None:
     # Our pages/ holds modules. Until the first st.navigation Streamlit would take it for a folder of scripts, and a
     # link to a page, on a fresh server, would run one of them.
     PagesManager.uses_pages_directory = False
+    # What the first page needs is loaded while the browser comes up.
+    for name in ("depthscope.app.figures", "depthscope.app.findings"):
+        threading.Thread(target=importlib.import_module, args=(name,), daemon=True).start()
     library = Route(LIBRARY_PATH, lambda request: FileResponse(LIBRARY, media_type="text/javascript"))
     hosts = LOOPBACK_NAMES if is_loopback(host) else ()
     streamlit.App(MAIN, routes=[library], middleware=[Middleware(Guard, hosts=hosts)]).run(config=settings(host, port))

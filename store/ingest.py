@@ -120,10 +120,10 @@ def create_database(layout: Layout) -> None:
 
 
 def new_database(draft: Path) -> None:
-    """Make a database with empty tables at `draft`, in a format that both major versions of DuckDB read."""
+    """Make a database with empty tables at `draft`, in the format of the oldest DuckDB that we run on."""
     for left_over in (draft, draft.with_name(f"{draft.name}.wal")):
         left_over.unlink(missing_ok=True)
-    with duckdb.connect(str(draft), config={"storage_compatibility_version": "v1.2.0"}) as connection:
+    with duckdb.connect(str(draft), config={"storage_compatibility_version": "v1.5.0"}) as connection:
         connection.execute(schema_sql())
         connection.execute("INSERT INTO schema_version VALUES (?)", [SCHEMA_VERSION])
 

@@ -22,7 +22,8 @@ NOTHING_BROKEN = RunFrames("").nonfinite
 
 def collect(store: Store, runs: Sequence[str], limits: Thresholds = THRESHOLDS) -> list[RunFrames]:
     """The frames of each stack of each of `runs`, in their order, 'main' first. Raises RunMissing."""
-    tables = fetch(store, runs, limits)
+    with store.one_look():
+        tables = fetch(store, runs, limits)
     known = set(tables.runs["run"])
     for run in runs:
         if run not in known:

@@ -122,7 +122,7 @@ class Report:
 
 def build(store: Store, runs: Sequence[str], progress: Progress = ignore, wishes: Wishes | None = None) -> Report:
     """The report on `runs`; `progress` is told (done, all) after each figure. Raises RunMissing for an unknown name."""
-    with snapshot(store, runs) as still:
+    with snapshot(store, runs) as still, still.one_look():
         return build_from(still, store, runs, progress, wishes or Wishes())
 
 

@@ -47,7 +47,7 @@ def test_a_compacted_store_goes_on(root: Path) -> None:
             (1, 2),
         ]
         tags = client.execute("SELECT tags FROM duckdb_databases() WHERE database_name = 'depthscope'").fetchall()[0][0]
-        assert tags["storage_version"] in ("v1.2.0", "v1.2.0+")
+        assert tags["storage_version"] in ("v1.5.0", "v1.5.0+")
         comment = "SELECT comment FROM duckdb_tables() WHERE table_name = 'runs'"
         assert client.execute(comment).fetchall() == [("One row a run; times are UTC",)]
     assert ingest(root).folded == 2

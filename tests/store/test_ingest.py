@@ -57,13 +57,13 @@ def test_the_query_of_the_readme_answers_here_and_in_any_client(root: Path) -> N
         assert client.execute(README_QUERY).fetchall() == expected
 
 
-def test_the_database_is_one_that_duckdb_1_reads(root: Path) -> None:
+def test_the_database_is_one_that_the_oldest_duckdb_reads(root: Path) -> None:
     write_run(root)
     ingest(root)
     with duckdb.connect(str(root / "depthscope.duckdb"), read_only=True) as client:
         tags = client.execute("SELECT tags FROM duckdb_databases() WHERE database_name = 'depthscope'").fetchone()
     assert tags is not None
-    assert tags[0]["storage_version"] in ("v1.2.0", "v1.2.0+")
+    assert tags[0]["storage_version"] in ("v1.5.0", "v1.5.0+")
 
 
 def test_a_new_metric_is_a_new_column(root: Path) -> None:
