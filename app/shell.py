@@ -27,7 +27,8 @@ from .welcome import welcome
 
 __all__ = ["shell"]
 
-HEARTBEAT_SECONDS = 10.0
+LISTED_SECONDS = 10.0
+"""A run that falls silent changes nothing in the store: whether it has is asked again after so long."""
 
 
 def shell(first: str = "overview") -> None:
@@ -67,10 +68,10 @@ def _runs(store: Store) -> pd.DataFrame:
     return frame
 
 
-@st.cache_data(ttl=HEARTBEAT_SECONDS, max_entries=8, show_spinner=False)
+@st.cache_data(ttl=LISTED_SECONDS, max_entries=8, show_spinner=False)
 def _run_table(_store: Store, path: str, mark_of_content: str) -> pd.DataFrame:
-    """Looked up once by the look that finds something new and by the drawing that follows it; no older than the age at
-    which a silent run is seen to be stalled allows. `_store` is that at `path`."""
+    """Oldest first; read once for the look that finds something new and the drawing that follows it. `_store` is that
+    at `path`."""
     return run_table(_store).sort_values(["started_at", "run"], kind="stable", ignore_index=True)
 
 

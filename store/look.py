@@ -25,7 +25,9 @@ from .tail import Tail, above_marks, load_tail
 __all__ = ["check_version", "looked", "make_views", "mark", "one_look", "union"]
 
 LONGEST = 2.0
-"""Seconds after which a shared look is closed at its next query and opened anew: ingest gets its turn."""
+"""Seconds after which a shared look is closed at its next query and opened anew, after a pause of `TURN`."""
+TURN = 0.05
+"""Seconds in which an ingest that waits takes its turn: the longest that it sleeps between two tries."""
 
 
 @dataclass
@@ -77,8 +79,10 @@ def looked(layout: Layout, patience: float, query: str) -> Iterator[tuple[duckdb
             _shut(connection)
             yield connection, tail
         return
-    if look.found is None or time.monotonic() - look.since > LONGEST:
+    if look.found is not None and time.monotonic() - look.since > LONGEST:
         look.close()
+        time.sleep(TURN)
+    if look.found is None:
         look.found = look.open.enter_context(union(layout, patience, ""))
         _shut(look.found[0])
         look.since = time.monotonic()

@@ -107,7 +107,7 @@ class Store:
                 return connection.execute(sql, params).df()
 
     def one_look(self) -> AbstractContextManager[None]:
-        """Within it, queries of this thread read the same moment of the store, up to a second long, and cost less."""
+        """Within it, queries of this thread read the same moment of the store, of up to two seconds, and cost less."""
         return one_look(Layout(self.path))
 
     def mark(self) -> str:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import pytest
+import streamlit as st
 from page_charts import CHARTS
 from streamlit.testing.v1 import AppTest
 from synthetic import SyntheticRun, make_store
@@ -304,6 +305,7 @@ def test_a_busy_store_keeps_the_last_frame(five, app, monkeypatch):
         raise StoreBusy("held by process 1")
 
     monkeypatch.setattr("depthscope.app.scene._fetch", busy)
+    st.cache_data.clear()  # the runs were listed a moment ago
     monkeypatch.setattr("depthscope.app.shell.run_table", busy)
     test.run()
     assert not test.exception
@@ -315,6 +317,7 @@ def test_a_store_that_is_busy_from_the_start_waits(five, app, monkeypatch):
     def busy(*args, **kwargs):
         raise StoreBusy("held by process 1")
 
+    st.cache_data.clear()  # another test may have listed these runs a moment ago
     monkeypatch.setattr("depthscope.app.shell.run_table", busy)
     test = app(five.path, "depth")
     assert not test.exception
