@@ -91,6 +91,8 @@ def test_a_heatmap_zooms_and_the_keyboard_leads_back(page, serve, tmp_path):
         f" return [r.x + l._size.l + l.xaxis.d2p(2400), r.y + l._size.t + l.yaxis.d2p(1)] }})({PLOTS}[0])"
     )
     page.mouse.move(x, y)
+    # Plotly clicks on the point that it says the mouse is over, which it looks up every 50 ms: no hand is faster.
+    until(page, f"Math.round(({PLOTS}[0]._hoverdata ?? [{{}}])[0].x / 100) === 24")
     page.mouse.click(x, y)
     page.wait_for_url("**/heatmap?*layers=1*step=24*")
     rest(page)
