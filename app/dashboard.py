@@ -90,7 +90,7 @@ def settings(host: str, port: int) -> dict[str, object]:
         "client.toolbarMode": "viewer",
         "client.showErrorDetails": "type",
         "client.showErrorLinks": False,
-        # A full collection after every run of a page took longer than the page; Python's own come when they are due.
+        # A full collection after every run of a page takes about as long as the page; Python's own come when due.
         "runner.postScriptGC": False,
         "logger.hideWelcomeMessage": True,
         **THEME,
