@@ -45,6 +45,30 @@ def test_a_page_draws_its_charts(page, dashboard, name, tmp_path):
     healthy(page)
 
 
+@pytest.mark.parametrize("name", ["overview", "depth", "live"])
+def test_the_menu_marks_the_page_on_screen(page, dashboard, name):
+    opened(page, f"{dashboard}/{name}", CHARTS[name])
+    weights = "a => [a.innerText.trim(), +getComputedStyle(a.querySelector('p')).fontWeight]"
+    links = page.evaluate(
+        f"[...document.querySelectorAll('[data-testid=stSidebar] [data-testid=stPageLink-NavLink]')].map({weights})"
+    )
+    titles = {each.name: each.title for each in PAGES}
+    assert [words.split("\n")[-1] for words, weight in links if weight == max(w for _, w in links)] == [titles[name]]
+
+
+def test_a_window_of_1024_pixels_cuts_no_control_and_leaves_charts_their_width(page, dashboard):
+    page.set_viewport_size({"width": 1024, "height": 900})
+    opened(page, f"{dashboard}/depth", CHARTS["depth"])
+    edges = (
+        "[...document.querySelectorAll('[data-testid=stMain] .stColumn button')].map(b => [b, b.closest('.stColumn')])"
+    )
+    beyond = f"{edges}.filter(([b, c]) => b.getBoundingClientRect().right > c.getBoundingClientRect().right + 1).length"
+    assert page.evaluate(f"{edges}.length") >= 2
+    assert page.evaluate(beyond) == 0
+    opened(page, f"{dashboard}/live", CHARTS["live"])
+    assert min(page.evaluate(f"{PLOTS}.map(g => g.clientWidth)")) > 400
+
+
 def test_a_changed_metric_is_in_the_link(page, chromium, dashboard):
     opened(page, f"{dashboard}/depth", 2)
     assert title(page).startswith("variance")
