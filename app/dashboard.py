@@ -90,6 +90,8 @@ def settings(host: str, port: int) -> dict[str, object]:
         "client.toolbarMode": "viewer",
         "client.showErrorDetails": "type",
         "client.showErrorLinks": False,
+        # Our widgets have a default and a value in the session on purpose: see widgets.remember.
+        "global.disableWidgetStateDuplicationWarning": True,
         # A full collection after every run of a page takes about as long as the page; Python's own come when due.
         "runner.postScriptGC": False,
         "logger.hideWelcomeMessage": True,

@@ -66,9 +66,9 @@ def _runs(view: View, runs: pd.DataFrame) -> tuple[str, ...]:
     newest = tuple(run for run in newest_runs(runs, pins) if run not in pins)
     _follow_newest(newest)
     wanted = [run for run in view.runs if run in names] or list(newest)
-    key = remember("runs", wanted, lambda value: set(value) <= set(names))
+    key, now = remember("runs", wanted, lambda value: set(value) <= set(names))
     shown = labels(names)
-    chosen = st.multiselect("Runs", names, key=key, format_func=shown.__getitem__, placeholder="Choose runs")
+    chosen = st.multiselect("Runs", names, now, key=key, format_func=shown.__getitem__, placeholder="Choose runs")
     strategies = dict(zip(every, runs["strategy"], strict=True))
     st.html(chip_style(key, [strategy_style(strategies[run]).colour for run in chosen]))
     if pins:
@@ -86,11 +86,12 @@ def _bright(view: View, runs: pd.DataFrame, chosen: tuple[str, ...]) -> tuple[st
     if not usual:
         return view.bright
     wanted = [name for name in view.bright if name in every] or list(usual)
-    key = remember("bright", wanted, lambda value: set(value) <= set(every))
+    key, now = remember("bright", wanted, lambda value: set(value) <= set(every))
     shown = labels(every)
     picked = st.multiselect(
         "In colour",
         every,
+        now,
         key=key,
         format_func=shown.__getitem__,
         max_selections=MOST,

@@ -38,7 +38,7 @@ def stretch_control(view: View, x: str) -> View:
     """
     if view.x != x:
         st.session_state[ZOOM] = ()
-    ends: tuple[float, ...] = st.session_state[remember("zoom", view.zoom, lambda ends: len(ends) in (0, 2))]
+    _, ends = remember("zoom", view.zoom, lambda ends: len(ends) in (0, 2))
     if ends:
         with st.sidebar:
             st.caption(stretch_words(view.x, ends))

@@ -15,29 +15,40 @@ __all__ = ["choice", "pick", "remember", "slide"]
 T = TypeVar("T", bound=Hashable)
 
 
-def remember(field: str, value: object, allowed: Callable[[Any], bool]) -> str:
-    """The session key of the widget for `field`, holding what was picked before, else `value`."""
+def remember(field: str, value: object, allowed: Callable[[Any], bool]) -> tuple[str, Any]:
+    """The session key of the widget for `field`, and what it holds: what was picked before, else `value`.
+
+    The widget takes that as its default too. A browser that has not drawn a widget yet when the reader moves on answers
+    with the default, and a metric that nobody picked would be on screen.
+    """
     key = WIDGET + field
     if key not in st.session_state or not allowed(st.session_state[key]):
         st.session_state[key] = value
-    return key
+    return key, st.session_state[key]
 
 
 def choice(field: str, label: str, options: Mapping[str, str], value: str, help: str | None = None) -> str:
     """A few words in a row, exactly one of them chosen. The labels are ours: they are read as Markdown."""
-    key = remember(field, value, options.__contains__)
-    return str(
-        st.segmented_control(
-            label, list(options), key=key, format_func=options.__getitem__, required=True, width="stretch", help=help
-        )
+    key, now = remember(field, value, options.__contains__)
+    chosen = st.segmented_control(
+        label,
+        list(options),
+        default=now,
+        key=key,
+        format_func=options.__getitem__,
+        required=True,
+        width="stretch",
+        help=help,
     )
+    return str(chosen)
 
 
 def pick(field: str, label: str, options: Mapping[T, str], value: T, help: str | None = None) -> T:
     """A drop-down; `options` maps values to labels, no two alike. The first option stands in for a bad value."""
-    first = next(iter(options))
-    key = remember(field, value if value in options else first, options.__contains__)
-    chosen = st.selectbox(label, list(options), key=key, format_func=options.__getitem__, help=help)
+    values = list(options)
+    first = values[0]
+    key, now = remember(field, value if value in options else first, options.__contains__)
+    chosen = st.selectbox(label, values, values.index(now), key=key, format_func=options.__getitem__, help=help)
     return first if chosen is None else chosen
 
 
@@ -47,8 +58,9 @@ def slide(field: str, label: str, options: Sequence[int], value: int | None, new
     stops = [*earlier, None]
     near = None if value is None else max((s for s in earlier if s is not None and s <= value), default=stops[0])
     near = None if value is not None and len(options) and value >= options[-1] else near
-    key = remember(field, near, lambda stop: stop is None or stop in stops)
+    key, now = remember(field, near, lambda stop: stop is None or stop in stops)
     if len(stops) < 2:
         st.caption(f"{label}: {newest}")
         return None
-    return st.select_slider(label, stops, key=key, format_func=lambda stop: newest if stop is None else f"{stop:,}")
+    told = {stop: newest if stop is None else f"{stop:,}" for stop in stops}
+    return st.select_slider(label, stops, now, key=key, format_func=told.__getitem__)

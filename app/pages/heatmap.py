@@ -56,8 +56,8 @@ def _layers(scene: Scene, view: View) -> View:
     """Which layers to follow; none chosen: a spread over the depth."""
     depth = int(scene.shown["n_layers"].fillna(0).max())
     known = list(range(depth + 1))
-    key = remember("layers", [n for n in view.layers if n in known], lambda value: set(value) <= set(known))
-    chosen = st.multiselect("Layers", known, key=key, placeholder="A spread over the depth")
+    key, now = remember("layers", [n for n in view.layers if n in known], lambda value: set(value) <= set(known))
+    chosen = st.multiselect("Layers", known, now, key=key, placeholder="A spread over the depth")
     return replace(view, layers=tuple(sorted(chosen)))
 
 

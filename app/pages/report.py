@@ -58,12 +58,22 @@ def report(scene: Scene) -> View:
 
 def _wishes(view: View) -> tuple[View, tuple[str, ...], str]:
     known = [name for name in view.sections if name in SECTIONS] or list(SECTIONS)
-    key = remember("sections", known, lambda value: set(value) <= set(SECTIONS))
+    key, now = remember("sections", known, lambda value: set(value) <= set(SECTIONS))
     options = [name for name in SECTIONS if name in TITLES]
-    picked = st.pills("Sections", options, key=key, format_func=TITLES.__getitem__, selection_mode="multi", wrap=True)
+    picked = st.pills(
+        "Sections",
+        options,
+        default=[name for name in now if name in options],
+        key=key,
+        format_func=TITLES.__getitem__,
+        selection_mode="multi",
+        wrap=True,
+    )
     chosen = tuple(name for name in SECTIONS if name in picked) or SECTIONS
-    kept = remember("notes", "", lambda value: isinstance(value, str))
-    notes = st.text_area("Notes", key=kept, height=220, placeholder="What was tried, and what it shows", help=NOTES)
+    kept, text = remember("notes", "", lambda value: isinstance(value, str))
+    notes = st.text_area(
+        "Notes", text, key=kept, height=220, placeholder="What was tried, and what it shows", help=NOTES
+    )
     return replace(view, sections=() if chosen == SECTIONS else chosen), chosen, notes
 
 

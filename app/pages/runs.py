@@ -43,8 +43,9 @@ def runs(scene: Scene) -> View:
     """The table, newest first, and the loss of the runs on screen."""
     left, right = st.columns(2, gap="medium")
     with left:
-        key = remember("search", scene.view.search, lambda value: isinstance(value, str))
-        search = st.text_input("Search", key=key, placeholder="Name, strategy, group or tag", icon=":material/search:")
+        key, now = remember("search", scene.view.search, lambda value: isinstance(value, str))
+        hint = "Name, strategy, group or tag"
+        search = st.text_input("Search", now, key=key, placeholder=hint, icon=":material/search:")
     with right:
         group = group_control(scene.runs, scene.view)
     view = replace(scene.view, search=search, group=group)

@@ -1,5 +1,6 @@
 """Every page in a real Chromium, served by the launcher that users start. Charts are read through plotly's own data."""
 
+import re
 import time
 
 import pytest
@@ -102,6 +103,27 @@ def test_the_view_goes_with_the_reader_from_page_to_page_and_back(page, dashboar
     until(page, f"{PLOTS}.length === 1 && {PLOTS}[0].layout.yaxis.title.text.startsWith('kurtosis')")
     rest(page)
     assert page.evaluate(f"{PLOTS}[0].data.map(t => t.name)") == ["pre-0", "post-0"]
+    healthy(page)
+
+
+def test_a_reader_who_is_faster_than_the_widgets_keeps_the_view(page, dashboard):
+    asked = f"{dashboard}/depth?metric=kurtosis&runs=pre-0&runs=post-0&step=40&x=tokens"
+    held = []
+    page.route(re.compile(r"/(Selectbox|Multiselect|ButtonGroup|Slider)\.[^/]*\.js"), lambda route: held.append(route))
+    opened(page, asked, 1)
+    page.get_by_role("link", name="Layer × step").click()
+    until(page, f"{PLOTS}.length === 3 && {PLOTS}[0].layout")
+    rest(page)
+    assert len(held) == 4
+    for route in held:
+        route.continue_()
+    page.get_by_role("combobox", name="Metric").wait_for(timeout=SLOW)
+    page.get_by_role("slider").first.wait_for(timeout=SLOW)
+    page.go_back()
+    until(page, f"{PLOTS}.length === 1 && {PLOTS}[0].layout")
+    rest(page)
+    assert page.url == asked
+    assert title(page).startswith("kurtosis")
     healthy(page)
 
 
