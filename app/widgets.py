@@ -63,4 +63,5 @@ def slide(field: str, label: str, options: Sequence[int], value: int | None, new
         st.caption(f"{label}: {newest}")
         return None
     told = {stop: newest if stop is None else f"{stop:,}" for stop in stops}
-    return st.select_slider(label, stops, now, key=key, format_func=told.__getitem__)
+    chosen: int | None = st.select_slider(label, stops, now, key=key, format_func=told.__getitem__)
+    return chosen
