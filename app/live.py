@@ -5,7 +5,9 @@ as often as a small share of the machine allows (benchmarks/live_cost.py).
 """
 
 import os
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import pandas as pd
@@ -23,6 +25,8 @@ SHARE = 0.02
 """What a page that follows may take of all cores."""
 WITH_BROWSER = 2.0
 """Seconds of computing of server and browser together, for one of the server."""
+REMEMBERED = 3
+"""Redraws whose median is what the next will cost: one may have waited for an ingest or a cold cache."""
 FOLD_SECONDS = 30.0
 
 
@@ -32,14 +36,27 @@ def follow(changed: Callable[[], bool], cost: float = 0.0) -> None:
     `cost`: seconds of computing (all threads of the server) that drawing the page took.
     """
     drawn = time.monotonic()
-    seconds = rest(cost, os.cpu_count() or 1, all_cores_busy())
+    usual = _usual(cost)
+    seconds = rest(cost if usual is None else usual, os.cpu_count() or 1, usual is not None and all_cores_busy())
 
     @st.fragment(run_every=seconds)
     def tick() -> None:
         if time.monotonic() - drawn > seconds / 2 and changed():  # the first call is part of drawing the page
+            st.session_state["_followed"] = True
             st.rerun()
 
     tick()
+
+
+def _usual(cost: float) -> float | None:
+    """What a redraw of this page costs, this one included; None for what the reader asked for: to open a page also
+    fills its caches, and says nothing of the redraws that follow."""
+    lately: deque[float] = st.session_state.setdefault("_costs", deque(maxlen=REMEMBERED))
+    if not st.session_state.pop("_followed", False):
+        lately.clear()
+        return None
+    lately.append(cost)
+    return statistics.median(lately)
 
 
 def rest(cost: float, cores: int, busy: bool) -> float:

@@ -4,8 +4,10 @@
 
 Each training is a process of its own with one thread, a small decoder and a probe that samples every 10th step. Server
 and Chromium (headless) run on the cores of the trainings. The server is there all the time; what is in turns is the
-page. Told: steps of all trainings in a second, both ways, and the median of the rounds' ratios with its range. Needs
-Chromium, as benchmarks/dashboard.py, and a machine that does nothing else.
+page. Told: steps of all trainings in a second, both ways, how often the page was drawn again, and the median of the
+rounds' ratios with its range. Then, with the trainings ended, the floor: what Chromium computes in a second of an open
+page that nothing changes, and for one update of the page's charts by Plotly alone, without a server. Needs Chromium, as
+benchmarks/dashboard.py, and a machine that does nothing else.
 """
 
 import argparse
@@ -18,9 +20,18 @@ from contextlib import ExitStack
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
+import psutil
 from dashboard import FLAGS, chromium, served
 from dashboard_waits import idle, wait
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+
+PLOTS = "[...document.querySelectorAll('.js-plotly-plot')]"
+COUNT_LOOKS = f"""window.looks = 0;
+new MutationObserver(() => window.looks++).observe({PLOTS}[0], {{attributes: true, attributeFilter: ['data-revision']}})
+"""
+UPDATE = f"""Promise.all({PLOTS}.map(plot => Plotly.react(plot, plot.data.map((trace, n) => ({{
+    ...trace, x: plot._fullData[n].x, y: plot._fullData[n].y.map(v => v * (1 + Math.random() / 1000))
+}})), plot.layout))).then(() => null)"""
 
 
 def train(store: str, number: int, steps: "Synchronized[int]") -> None:
@@ -51,16 +62,49 @@ def rate(counters: "list[Synchronized[int]]", seconds: float) -> float:
     return (sum(c.value for c in counters) - before) / (time.monotonic() - started)
 
 
-def looked_at(browser: Browser, url: str, counters: "list[Synchronized[int]]", seconds: float) -> float:
-    """The same while the page is open and follows."""
+def opened(browser: Browser, url: str) -> Page:
+    """The page, drawn."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(f"{url}/live")
     wait(lambda: page.locator(".js-plotly-plot .main-svg").count() > 0)
     idle(page)
+    return page
+
+
+def looked_at(browser: Browser, url: str, counters: "list[Synchronized[int]]", seconds: float) -> tuple[float, int]:
+    """The same while the page is open and follows, and how often it was drawn again."""
+    page = opened(browser, url)
+    page.evaluate(COUNT_LOOKS)
     found = rate(counters, seconds)
+    looks = page.evaluate("window.looks")
     page.close()
     time.sleep(2)
-    return found
+    return found, looks
+
+
+def floor(browser: Browser, url: str, turns: int = 20) -> tuple[float, float]:
+    """Seconds that Chromium computes in a second of an open page, and more of them for one update of its charts."""
+    page = opened(browser, url)
+    page.get_by_test_id("stCheckbox").get_by_text("Follow live").click()
+    idle(page)
+    time.sleep(2)
+    spent = [browser_seconds()]
+    time.sleep(turns)
+    spent.append(browser_seconds())
+    for _ in range(turns):
+        page.evaluate(UPDATE)
+        time.sleep(1)
+    spent.append(browser_seconds())
+    page.close()
+    open_page = (spent[1] - spent[0]) / turns
+    return open_page, (spent[2] - spent[1]) / turns - open_page
+
+
+def browser_seconds() -> float:
+    """What all processes of the browser have computed so far."""
+    mine = psutil.Process().children(recursive=True)
+    times = [process.cpu_times() for process in mine if "chrom" in process.name()]
+    return sum(each.user + each.system for each in times)
 
 
 def main() -> None:
@@ -76,8 +120,11 @@ def main() -> None:
         ExitStack() as stack,
     ):
         store = Path(folder) / "store"
-        for number, counter in enumerate(counters):
-            process = context.Process(target=train, args=(str(store), number, counter), daemon=True)
+        trainings = [
+            context.Process(target=train, args=(str(store), number, counter), daemon=True)
+            for number, counter in enumerate(counters)
+        ]
+        for process in trainings:
             process.start()
             stack.callback(process.kill)
         wait(lambda: all(counter.value > 20 for counter in counters))
@@ -87,11 +134,16 @@ def main() -> None:
         pairs = []
         for _ in range(options.rounds):
             shut = rate(counters, options.seconds)
-            pairs.append((shut, looked_at(browser, url, counters, options.seconds)))
-            print(f"shut {pairs[-1][0]:7.2f}   open {pairs[-1][1]:7.2f} steps a second", flush=True)
+            looked, looks = looked_at(browser, url, counters, options.seconds)
+            pairs.append((shut, looked))
+            print(f"shut {shut:7.2f}   open {looked:7.2f} steps a second   {looks} looks", flush=True)
         ratios = sorted(shut / looked for shut, looked in pairs)
         print(f"step time with the page open: {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})")
         print(f"{os.cpu_count()} cores, {options.trainings} trainings")
+        for process in trainings:
+            process.kill()
+        open_page, update = floor(browser, url)
+        print(f"Chromium: {open_page:.3f} s in a second of an open page, {update:.3f} s for its charts by Plotly alone")
         browser.close()
 
 

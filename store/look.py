@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, MutableSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import duckdb
 
@@ -22,7 +23,7 @@ from .migrate import stored_version
 from .schema import SCHEMA_VERSION, base_columns, quote, schema_sql
 from .tail import Tail, above_marks, load_tail
 
-__all__ = ["check_version", "looked", "make_views", "mark", "one_look", "union"]
+__all__ = ["check_version", "file_mark", "looked", "make_views", "mark", "one_look", "union"]
 
 LONGEST = 2.0
 """Seconds after which a shared look is closed at its next query and opened anew, after a pause of `TURN`."""
@@ -114,15 +115,19 @@ def mark(layout: Layout) -> str:
     """A text that changes when anything is written to the store: the state of its database and the names of its
     segments."""
     try:
-        state = layout.database.stat()
-        database = f"{state.st_ino} {state.st_size} {state.st_mtime_ns}"
-    except OSError:
-        database = ""
-    try:
         names = sorted(path.name for path in layout.spool.iterdir())
     except OSError:
         names = []
-    return hashlib.sha256(os.fsencode("/".join([database, *names]))).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode("/".join([file_mark(layout.database), *names]))).hexdigest()[:16]
+
+
+def file_mark(path: Path) -> str:
+    """A text that changes when the file does; '' where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return f"{state.st_ino} {state.st_size} {state.st_mtime_ns}"
 
 
 def _load(connection: duckdb.DuckDBPyConnection, layout: Layout, there: bool) -> Tail | None:

@@ -6,6 +6,7 @@ Every query opens the database read-only and briefly; those within `Store.one_lo
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from .connect import Deadline, opened
 from .errors import DepthscopeError, SchemaTooOld
 from .layout import Layout, default_store
 from .lock import only_one
-from .look import check_version, looked, mark, one_look
+from .look import check_version, file_mark, looked, mark, one_look
 from .migrate import migrate
 from .schema import base_columns, quote
 from .targets.url import target_url
@@ -57,12 +58,12 @@ def open_store(path: Path | str | None = None) -> "Store":
     store = Store(layout.root)
     if layout.database.exists():
         try:
-            _check(layout, store.patience)
+            _check(layout, store.patience, file_mark(layout.database))
         except SchemaTooOld:
             deadline = Deadline(store.patience)
             with only_one(layout, deadline):
                 migrate(layout, deadline)
-            _check(layout, store.patience)
+            _check(layout, store.patience, file_mark(layout.database))
     return store
 
 
@@ -74,7 +75,9 @@ def _open_target(url: str) -> "Store":
     return remote
 
 
-def _check(layout: Layout, patience: float) -> None:
+@lru_cache(maxsize=64)
+def _check(layout: Layout, patience: float, _content: str) -> None:
+    """Raise what `check_version` does. The dashboard asks at every drawing: the same content is not opened again."""
     with opened(layout.database, Deadline(patience), read_only=True) as connection:
         check_version(connection, layout)
 
