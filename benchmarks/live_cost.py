@@ -113,6 +113,8 @@ def main() -> None:
     for name, usual in (("trainings", 5), ("seconds", 20), ("rounds", 6)):
         parser.add_argument(f"--{name}", type=int, default=usual)
     options = parser.parse_args()
+    # Long trainings compile their statistics once. Here it would fall into some round and be taken for the page's cost.
+    os.environ["TORCH_COMPILE_DISABLE"] = "1"
     context = multiprocessing.get_context("spawn")
     counters = [context.Value("q", 0) for _ in range(options.trainings)]
     with (

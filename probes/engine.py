@@ -2,7 +2,8 @@
 
 On a CPU one fused pass is many times faster than a chain of separate operations, and compiling it takes some twenty
 seconds: a short run is over before that pays, a long one gains from the first minutes on. Switching when both have cost
-the same is never worse than twice the better choice (the ski rental rule).
+the same is never worse than twice the better choice (the ski rental rule). What counts is computing of the training's
+thread, not the clock: where other trainings share the cores, compiling would come too early by it.
 """
 
 import time
@@ -33,9 +34,9 @@ class Engine:
             return fold(*tensors)
         if self._spent_s >= self._patience_s:
             return self._fused(fold, *tensors)
-        start = time.perf_counter()
+        start = time.thread_time()
         result = fold(*tensors)
-        self._spent_s += time.perf_counter() - start
+        self._spent_s += time.thread_time() - start
         return result
 
     def _fused(self, fold: Fold, *tensors: Any) -> Any:

@@ -1,6 +1,8 @@
 """The statistics are the same from plain operations and compiled, training is bit-identical with each, and a machine
 without a compiler goes on with plain ones."""
 
+import time
+
 import pandas as pd
 import pytest
 import torch
@@ -56,6 +58,15 @@ def test_a_machine_without_a_compiler_says_so_once_and_goes_on(store_path, read,
     assert plain[0] == fallback[0]
     pd.testing.assert_frame_equal(rows(read, "fallback"), rows(read, "plain"))
     assert read().events().text.str.contains("no C\\+\\+ compiler").tolist() == [True]
+
+
+def test_time_in_which_others_had_the_core_does_not_count():
+    run_engine = engine.Engine(lambda part, error: None, patience_s=0.05)
+    run_engine(lambda x: time.sleep(0.2), torch.tensor(1.0))
+    calls = []
+    run_engine(lambda x: calls.append(float(x)), torch.tensor(1.0))
+    assert calls == [1.0]
+    assert not run_engine._compiled
 
 
 def test_short_runs_stay_with_plain_operations():
