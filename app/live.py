@@ -28,6 +28,8 @@ WITH_BROWSER = 2.0
 REMEMBERED = 3
 """Redraws whose median is what the next will cost: one may have waited for an ingest or a cold cache."""
 FOLD_SECONDS = 30.0
+WORTH_FOLDING = 100
+"""Segments that wait before they are folded where all cores are busy: a process for it costs several looks."""
 
 
 def follow(changed: Callable[[], bool], cost: float = 0.0) -> None:
@@ -77,7 +79,7 @@ def all_cores_busy() -> bool:
 def keep_folded(store: str) -> None:
     """Have what waits in the spool folded into the database, by a process of its own; at most every 30 seconds a store,
     however many pages look at it: the cache remembers that it was done."""
-    start_ingest(store)
+    start_ingest(store, at_least=WORTH_FOLDING if all_cores_busy() else 1)
 
 
 def still_running(runs: pd.DataFrame, shown: Iterable[str]) -> bool:

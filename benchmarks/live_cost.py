@@ -25,6 +25,7 @@ from dashboard import FLAGS, chromium, served
 from dashboard_waits import idle, wait
 from playwright.sync_api import Browser, Page, sync_playwright
 
+SETTLED = 15.0  # seconds after which what it took to open the page is over
 PLOTS = "[...document.querySelectorAll('.js-plotly-plot')]"
 COUNT_LOOKS = f"""window.looks = 0;
 new MutationObserver(() => window.looks++).observe({PLOTS}[0], {{attributes: true, attributeFilter: ['data-revision']}})
@@ -74,6 +75,7 @@ def opened(browser: Browser, url: str) -> Page:
 def looked_at(browser: Browser, url: str, counters: "list[Synchronized[int]]", seconds: float) -> tuple[float, int]:
     """The same while the page is open and follows, and how often it was drawn again."""
     page = opened(browser, url)
+    time.sleep(SETTLED)
     page.evaluate(COUNT_LOOKS)
     found = rate(counters, seconds)
     looks = page.evaluate("window.looks")

@@ -40,14 +40,14 @@ class IngestResult:
     skipped: str | None = None
 
 
-def start_ingest(path: Path | str | None = None) -> None:
+def start_ingest(path: Path | str | None = None, at_least: int = 1) -> None:
     """Ingest, and compact where that is due, in a process of its own, which outlives this one.
 
-    Returns at once and never raises. Starts nothing where nothing waits.
+    Returns at once and never raises. Starts nothing where fewer than `at_least` segments wait.
     """
     root = Path(path if path is not None else default_store()).absolute()
     try:
-        if not list_segments(root / "spool"):
+        if len(list_segments(root / "spool")) < at_least:
             return
     except OSError:
         return

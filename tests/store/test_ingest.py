@@ -328,7 +328,9 @@ def test_start_ingest_returns_before_it_is_done(root: Path) -> None:
 def test_start_ingest_starts_nothing_where_nothing_waits(root: Path) -> None:
     write_run(root)
     with mock.patch("subprocess.Popen") as popen:
-        start_ingest(root)
+        start_ingest(root, at_least=len(segments(root)) + 1)
+        assert popen.call_count == 0
+        start_ingest(root, at_least=len(segments(root)))
         ingest(root)
         start_ingest(root)
         start_ingest(root / "none")
