@@ -62,6 +62,7 @@ def slide(field: str, label: str, options: Sequence[int], value: int | None, new
     if len(stops) < 2:
         st.caption(f"{label}: {newest}")
         return None
-    told = {stop: newest if stop is None else f"{stop:,}" for stop in stops}
-    chosen: int | None = st.select_slider(label, stops, now, key=key, format_func=told.__getitem__)
+    chosen: int | None = st.select_slider(
+        label, stops, now, key=key, format_func=lambda stop: newest if stop is None else f"{stop:,}"
+    )
     return chosen
