@@ -29,7 +29,7 @@ REMEMBERED = 3
 """Redraws whose median is what the next will cost: one may have waited for an ingest or a cold cache."""
 FOLD_SECONDS = 30.0
 WORTH_FOLDING = 100
-"""Segments that wait before they are folded where all cores are busy: a process for it costs several looks."""
+"""Segments that wait before they are folded where all cores are busy: a process for it costs more than a look."""
 
 
 def follow(changed: Callable[[], bool], cost: float = 0.0) -> None:
